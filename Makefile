@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 EXTRAS := agno,redteam,ray,web,postgres,embed,dev
 # Set TORCH_INDEX to a package index of CPU builds where the default one would bring CUDA.
 TORCH_INDEX ?=
-CODE := $(wildcard src tests benchmarks scripts examples)
+CODE := $(wildcard src tests .ci benchmarks scripts examples)
 
 .PHONY: demo test check bench install clean
 .DEFAULT_GOAL := demo
