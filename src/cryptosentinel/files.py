@@ -1,0 +1,66 @@
+"""Files that appear only when they are complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_open(path: Path) -> Iterator[BinaryIO]:
+    """Write a file under a temporary name beside it; on leaving without error it takes its place, durably.
+
+    If the body raises, or the disk is full, `path` stays as it was and the temporary file is removed.
+
+    Raises:
+        OSError: the folder cannot be written, the disk is full, `path` is a folder.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with atomic_open(target) as out:
+    ...     _ = out.write(b"whole")
+    ...     target.exists()
+    False
+    >>> target.read_text()
+    'whole'
+    """
+    path = Path(path)
+    # The name starts with a dot and ends in .tmp so that no reader of a folder takes a half-written file for data.
+    temporary = path.parent / f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Write the whole file or nothing; text as UTF-8.
+
+    Raises:
+        OSError: as `atomic_open`.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic_open(path) as out:
+        out.write(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable; some file systems cannot, which is no reason to fail."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
