@@ -50,3 +50,7 @@ class MissingExtraError(SentinelError):
         """Name the package, the extra that brings it and what wanted it."""
         super().__init__(f"{purpose} needs {package}: pip install 'cryptosentinel[{extra}]'")
         self.extra = extra
+
+
+class ModelIntegrityError(SentinelError):
+    """A model's file is not the one that was pinned, is damaged, or may not be loaded here."""
