@@ -1,0 +1,299 @@
+"""The only place where something poisoned is trained: no network, read-only files, bounded, wiped in every case.
+
+What the walls are, on Linux: own user, network, IPC, PID and mount namespaces. The network namespace holds nothing
+but a loopback that is down, so neither the outside nor the host's own ports can be reached; that is tried from inside
+before anything runs. The file system is read-only except for one temporary folder; the host's processes and /run are
+hidden where the kernel allows it. Resource limits bound memory, processor and wall time, file size and processes. The
+environment is a whitelist. Results come back over a pipe; of the files only plain reports are taken, never weights.
+
+What they are not: a defence against an attack on the kernel, or against unix sockets outside /run that this user may
+connect to. The code that runs inside is ours; the walls are there for the day that it is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cryptosentinel import errors
+from cryptosentinel.errors import ConfigError, SandboxError, SentinelError
+from cryptosentinel.models import ARTEFACT_MARKER, cache_folder
+from cryptosentinel.redteam.retrieval import take_reports
+from cryptosentinel.types import Progress
+
+Isolation = Literal["namespace", "process"]
+
+CHILD = Path(__file__).with_name("sandbox_child.py")
+PREFIX = "cryptosentinel-sandbox-"
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+LARGEST_LINE = 64 << 20
+LOG_TAIL = 2000
+STALE_S = 10.0
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may what runs inside use? Memory counts data; mapped files (weights, libraries) come on top."""
+
+    memory_bytes: int = 12 * GIB
+    cpu_s: int = 4 * 3600
+    wall_s: float = 2 * 3600.0
+    mapped_bytes: int = 64 * GIB
+    file_bytes: int = 8 * GIB
+    processes: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are not positive."""
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise ConfigError(f"sandbox limit {name} must be positive, got {value}")
+
+
+def run_sandboxed(
+    entry: str,
+    job: dict[str, Any],
+    *,
+    folder_out: Path | None = None,
+    limits: Limits | None = None,
+    isolation: Isolation = "namespace",
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run `entry(job, out, on_progress) -> dict` inside the sandbox and return its dict.
+
+    Args:
+        entry: "module:function". The function writes into the folder `out` and may name the reports worth keeping,
+            relative to it, under the key "files" of its dict.
+        job: what it is given; must survive JSON.
+        folder_out: where the named reports go (.json, .jsonl, .html, .parquet), each complete or not at all.
+        limits: bounds on resources.
+        isolation: "process" runs without namespaces, for machines that forbid them: the network and the files of this
+            user are then open, and a process that leaves the session outlives the run.
+        on_progress: receives (stage, done, total).
+
+    Returns:
+        The dict, with "sandbox" (the isolation), "walls" (what else was reached) and "files" (what was moved).
+
+    Raises:
+        SandboxError: it cannot isolate, or what ran inside failed, died, or hit a limit.
+        SentinelError: of the kind that was raised inside (ConfigError, DataError, ModelIntegrityError, ...).
+        ConfigError: an isolation or limit that does not exist.
+        OSError: folder_out cannot be written.
+    """
+    if isolation not in ("namespace", "process"):
+        raise ConfigError(f"unknown isolation {isolation!r} (known: namespace, process)")
+    limits = limits or Limits()
+    line = json.dumps({"entry": entry, "job": job, "limits": asdict(limits)}).encode() + b"\n"
+    with _folder() as (folder, lock):
+        with _started(folder, isolation, lock) as (child, pipe):
+            _hand_over(child, line)
+            result = _follow(child, pipe, folder, limits, on_progress)
+        result["sandbox"] = isolation
+        if folder_out is not None:
+            result["files"] = take_reports(folder / "out", result.get("files", []), folder_out)
+        return result
+
+
+def mark_artefact(folder: Path) -> None:
+    """Mark a folder that holds what the red team made, so that every loader of ours refuses it."""
+    (folder / ARTEFACT_MARKER).write_text("Made by the red team inside its sandbox. Must not be deployed.\n", "utf-8")
+
+
+def wipe_stale(root: Path | None = None) -> list[Path]:
+    """Remove the folders of sandboxes that died with everyone who would have wiped them; returns which."""
+    wiped = []
+    for folder in (root or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                continue
+            try:
+                held = os.open(folder / "lock", os.O_RDWR)
+            except FileNotFoundError:
+                if time.time() - found.st_mtime < STALE_S:  # its owner may be just about to make the lock
+                    continue
+                held = -1
+            try:
+                if held >= 0:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+                wiped.append(folder)
+            finally:
+                if held >= 0:
+                    os.close(held)
+    return wiped
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[tuple[Path, int]]:
+    """A marked temporary folder and the lock that says it is in use; wiped on leaving, however that happens."""
+    wipe_stale()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    lock = -1
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for part in (folder, folder / "work", folder / "out"):
+            part.mkdir(exist_ok=True)
+            mark_artefact(part)
+        yield folder, lock
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The whitelist: no token, key, proxy or home of the user gets in."""
+    work = str(folder / "work")
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return kept | {
+        "HOME": work,
+        "TMPDIR": work,
+        "USER": "sandbox",
+        "LOGNAME": "sandbox",
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        "CRYPTOSENTINEL_CACHE": str(cache_folder().absolute()),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+@contextlib.contextmanager
+def _started(folder: Path, isolation: str, lock: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The child, in a session of its own, and the pipe it speaks through; on leaving, all that it started is gone."""
+    receive, send = os.pipe()
+    try:
+        with (folder / "log").open("wb") as log:
+            child = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [sys.executable, "-P", "-s", str(CHILD), str(send), isolation, str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=folder / "work",
+                env=_environment(folder),
+                pass_fds=(send, lock),
+                start_new_session=True,
+            )
+        os.close(send)
+        send = -1
+        try:
+            yield child, receive
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)  # before wait(): until it is reaped, the id is its own
+            child.wait()
+            if child.stdin:
+                with contextlib.suppress(OSError):
+                    child.stdin.close()
+    finally:
+        for descriptor in (receive, send):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _hand_over(child: subprocess.Popen[bytes], line: bytes) -> None:
+    """Send the job; stdin then stays open, and its end tells the child that we are gone."""
+    if child.stdin is None:
+        raise SandboxError("the sandbox has no standard input")
+    with contextlib.suppress(BrokenPipeError):  # it died at once: the pipe's end says so, with the log's reason
+        child.stdin.write(line)
+        child.stdin.flush()
+
+
+def _lines(pipe: int, deadline: float, wall_s: float) -> Iterator[dict[str, Any]]:
+    """What the child says, line by line, until it is gone."""
+    buffer = b""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise SandboxError(f"the sandboxed run took longer than {wall_s:g} s and was stopped")
+        if not select.select([pipe], [], [], min(left, 1.0))[0]:
+            continue
+        part = os.read(pipe, 1 << 20)
+        if not part:
+            return
+        buffer += part
+        *whole, buffer = buffer.split(b"\n")
+        if len(buffer) > LARGEST_LINE:
+            raise SandboxError(f"the sandboxed run sent a line of more than {LARGEST_LINE} bytes")
+        for text in whole:
+            try:
+                said = json.loads(text)
+            except ValueError:
+                raise SandboxError("the sandboxed run sent a line that is not JSON") from None
+            if isinstance(said, dict):
+                yield said
+
+
+def _follow(
+    child: subprocess.Popen[bytes], pipe: int, folder: Path, limits: Limits, on_progress: Progress | None
+) -> dict[str, Any]:
+    """Listen until the result or the reason why there is none."""
+    walls: dict[str, Any] = {}
+    for said in _lines(pipe, time.monotonic() + limits.wall_s, limits.wall_s):
+        match said.pop("event", ""):
+            case "progress":
+                if on_progress is not None:
+                    on_progress(str(said["stage"]), int(said["done"]), int(said["total"]))
+            case "isolated":
+                walls = said
+            case "refused":
+                raise SandboxError(
+                    f"cannot isolate ({said['message']}); this machine forbids namespaces: --sandbox process runs "
+                    "without them, with the network open"
+                )
+            case "error":
+                raise _error(said, limits)
+            case "died":
+                raise SandboxError(_death(int(said["signal"]), limits, folder))
+            case "result" if isinstance(said.get("value"), dict):
+                return {**said["value"], "walls": walls}
+            case "result":
+                raise SandboxError("the sandboxed function must return a dict")
+    raise SandboxError(_death(0, limits, folder))
+
+
+def _error(said: dict[str, Any], limits: Limits) -> SentinelError:
+    """The error that was raised inside: of its own kind if it is one of ours, else a SandboxError naming it."""
+    kinds, message = said["kinds"], str(said["message"])
+    if kinds[0] == "MemoryError" or "can't allocate memory" in message:
+        return SandboxError(f"the sandboxed run needed more than {limits.memory_bytes / GIB:.2f} GiB of memory")
+    for kind in kinds:
+        known = getattr(errors, kind, None)
+        if isinstance(known, type) and issubclass(known, SentinelError):
+            raised = known.__new__(known)
+            raised.args = (message,)
+            if said["extra"]:
+                raised.__dict__["extra"] = said["extra"]
+            return raised
+    return SandboxError(f"the sandboxed run failed: {kinds[0]}: {message}" if message else f"it failed: {kinds[0]}")
+
+
+def _death(number: int, limits: Limits, folder: Path) -> str:
+    """Why did it end without a word? The likeliest limit, and the end of its log."""
+    reasons: dict[int, str] = {
+        signal.SIGXCPU: f"it used more than {limits.cpu_s} s of processor time",
+        signal.SIGXFSZ: f"it wrote a file of more than {limits.file_bytes} bytes",
+        signal.SIGKILL: f"it was killed (processor limit {limits.cpu_s} s, or out of memory, or by hand)",
+    }
+    reason = reasons.get(number, f"signal {number}") if number else "it was killed from outside"
+    log = (folder / "log").read_bytes()[-LOG_TAIL:].decode("utf-8", "replace").strip()
+    return ": ".join(filter(None, ["the sandboxed run ended without a result", reason, log]))
