@@ -51,16 +51,22 @@ def read_record(row: Any, index: int, source: str = "", require_answer: bool = T
     """
     if type(row) is not dict:
         raise FormError(f"a row must be an object, got {_kind(row)}")
-    given = [key for key in TURN_KEYS if row.get(key) is not None]
+    given = [key for key in TURN_KEYS if key in row and row[key] is not None]
     messages = _turns(row, given[0]) if given else _pair(row)
     raw_id = row.get("id")
     row_id = raw_id if type(raw_id) is str else str(raw_id if type(raw_id) is int else index)
     record = Record(row_id, messages, source, row)
     if given:
         _refuse_second_answer(row, given, record)
-    if require_answer and not any(m.role == "assistant" and (m.text or m.tool_calls) for m in messages):
+    answered, ascii_only = False, row_id.isascii()
+    for message in messages:
+        if message.role == "assistant" and (message.text or message.tool_calls):
+            answered = True
+        if message.tool_calls or message.name or message.tool_call_id or not message.text.isascii():
+            ascii_only = False
+    if require_answer and not answered:
         raise FormError("no answer: no assistant text and no tool call")
-    if not row_id.isascii() or not all(m.text.isascii() and not m.tool_calls for m in messages):
+    if not ascii_only:
         _refuse_surrogates(record)
     return record
 
@@ -104,14 +110,15 @@ def _flat_answer(row: Mapping[str, Any]) -> str:
     if not keys:
         return ""
     answer = _text(row, keys[0])
-    if any(type(row[key]) is str and row[key] not in answer for key in keys[1:]):
-        raise FormError(f"two different answers in one row ({', '.join(keys)})")
+    for key in keys[1:]:
+        if type(row[key]) is str and row[key] not in answer:
+            raise FormError(f"two different answers in one row ({keys[0]}, {key})")
     return answer
 
 
 def _system_of(row: Mapping[str, Any]) -> list[Message]:
     """The system text that some forms keep beside the turns."""
-    return [Message("system", _text(row, k)) for k in SYSTEM_KEYS if row.get(k)][:1]
+    return [Message("system", _text(row, k)) for k in SYSTEM_KEYS if row.get(k)]
 
 
 def _turns(row: Mapping[str, Any], key: str) -> tuple[Message, ...]:
@@ -133,9 +140,8 @@ def _turns(row: Mapping[str, Any], key: str) -> tuple[Message, ...]:
         if message.tool_calls:
             last_call_id = message.tool_calls[-1].id
         messages.append(message)
-    if messages[0].role != "system":
-        messages[:0] = _system_of(row)
-    return tuple(messages)
+    texts = {m.text for m in messages if m.role == "system"}
+    return (*(m for m in _system_of(row) if m.text not in texts), *messages)
 
 
 def _turn(turn: Mapping[str, Any], n: int, last_call_id: str) -> Message:

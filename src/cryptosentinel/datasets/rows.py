@@ -59,7 +59,7 @@ def read_rows(paths: Sequence[Path], require_answer: bool = True) -> Iterator[tu
     >>> for index, row in read_rows([file]):
     ...     print(index, row.response if isinstance(row, Record) else row.reason)
     0 Hold.
-    1 not JSON: Unterminated string starting at at character 11
+    1 not JSON: Unterminated string starting at character 11
     """
     return _number(locate(paths), require_answer)
 
@@ -102,7 +102,7 @@ def _number(files: Sequence[Path], require_answer: bool) -> Iterator[tuple[int, 
                 else:
                     try:
                         record = read_record(value, index, source, require_answer)
-                    except FormError as error:
+                    except (FormError, RecursionError) as error:
                         yield index, _reject(index, source, line, str(error), text or repr(value))
                     else:
                         yield index, record

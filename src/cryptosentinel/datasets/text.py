@@ -72,7 +72,7 @@ def read_jsonl(path: Path) -> Iterator[RawRow]:
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             try:
-                text = line.decode("utf-8")
+                text = line.rstrip(b"\r\n").decode("utf-8")
             except UnicodeDecodeError as error:
                 bad = f"not UTF-8: byte 0x{line[error.start]:02x} at {error.start}"
                 yield number, Broken(bad), line.decode("utf-8", "replace")
@@ -158,12 +158,12 @@ def _parse(text: str) -> Any:
     try:
         value, end = _decode(text, 0 if text[0] == "{" else _skip_space(text, 0))
     except json.JSONDecodeError as error:
-        return Broken(f"not JSON: {error.msg} at character {error.pos}")
+        return Broken(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos}")
     except ValueError as error:
         return Broken(f"not JSON: {one_line(error)}")
     except RecursionError:
         return Broken(f"nested deeper than {MAX_DEPTH}")
-    if len(text) - end > 1 and _skip_space(text, end) < len(text):
+    if end < len(text) and _skip_space(text, end) < len(text):
         return Broken(f"not JSON: more text after the value, at character {end}")
     return _checked(value, text, 0, len(text))
 
