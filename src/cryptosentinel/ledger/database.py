@@ -1,0 +1,89 @@
+"""The table behind the ledger, and what each database needs to keep it durable and in order."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from cryptosentinel.errors import LedgerError, MissingExtraError
+from cryptosentinel.ledger.chain import KINDS
+
+BUSY_TIMEOUT_S = 10.0
+WRITE_OPTION = "ledger_write"  # marks a connection whose transaction will write
+_LOCK_KEY = 7_251_905_043  # names this ledger's advisory lock in PostgreSQL
+
+schema = sa.MetaData()
+entries = sa.Table(
+    "entries",
+    schema,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(16), nullable=False, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("prev_hash", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+# REPLACE deletes without firing the delete trigger: the insert trigger closes that way
+_SQLITE_TRIGGERS = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS entries_{name} BEFORE {event} "
+    f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    for name, event in {
+        "no_update": "UPDATE ON entries",
+        "no_delete": "DELETE ON entries",
+        "in_order": "INSERT ON entries WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM entries)",
+    }.items()
+)
+
+
+def engine_for(where: str | Path) -> sa.Engine:
+    """An engine for this place, with SQLite set to be durable and to take the write lock first."""
+    text = str(where)
+    try:
+        url = sa.make_url(text) if "://" in text else sa.URL.create("sqlite", database=text)
+    except SQLAlchemyError as error:
+        raise LedgerError(f"ledger {text!r}: {error}") from None
+    backend = url.get_backend_name()
+    if backend == "postgresql":
+        try:
+            return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        except ImportError:
+            raise MissingExtraError("psycopg", "postgres", "a PostgreSQL ledger") from None
+    if backend != "sqlite" or not url.database or url.database == ":memory:":
+        raise LedgerError(f"ledger {text!r}: a file path, sqlite:///PATH or postgresql+psycopg:// is needed")
+    with suppress(OSError):  # what is wrong with the folder shows when the file is opened
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come too late and take no lock
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        write = connection.get_execution_options().get(WRITE_OPTION)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def create(connection: sa.Connection) -> None:
+    """Make the table, its views and its triggers where they are not there yet."""
+    sqlite = connection.dialect.name == "sqlite"
+    schema.create_all(connection, checkfirst=True)
+    for kind in KINDS:
+        verb = "CREATE VIEW IF NOT EXISTS" if sqlite else "CREATE OR REPLACE VIEW"
+        shown = f"SELECT seq, body, hash FROM entries WHERE kind = '{kind}'"  # noqa: S608  our own constants
+        connection.execute(sa.text(f"{verb} {kind}s AS {shown}"))
+    for trigger in _SQLITE_TRIGGERS if sqlite else ():
+        connection.exec_driver_sql(trigger)
+
+
+def take_write_lock(connection: sa.Connection) -> None:
+    """Let one writer in at a time; on SQLite BEGIN IMMEDIATE has done so already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))

@@ -1,0 +1,171 @@
+"""What happened, in an order that nobody can change unseen: runs, findings, verdicts and events in one hash chain.
+
+One table holds every entry; the views `runs`, `findings`, `verdicts` and `events` show it by kind. What the chain
+cannot show by itself is that its last entries were cut off: note `verify().head` somewhere else to see that too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from cryptosentinel.errors import LedgerError
+from cryptosentinel.ledger.chain import GENESIS, Entry, Kind, VerifyResult, canonical, link
+from cryptosentinel.ledger.database import WRITE_OPTION, create, engine_for, entries, take_write_lock
+from cryptosentinel.ledger.items import kind_of, to_dict
+from cryptosentinel.types import Event, Finding, Verdict
+
+ATTEMPTS = 3
+PAGE = 1000
+T = TypeVar("T")
+
+
+class Ledger:
+    """An append-only record that several processes and threads may write at once.
+
+    A returned append is on disk. On SQLite, triggers refuse changes; on PostgreSQL revoke UPDATE and DELETE.
+
+    >>> import tempfile
+    >>> ledger = Ledger.open(Path(tempfile.mkdtemp()) / "ledger.db")
+    >>> ledger.append("run", {"command": "scan"}).id
+    'run-1'
+    >>> ledger.verify().ok
+    True
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Use an engine that `open` has prepared."""
+        self._engine = engine
+        self._name = engine.url.render_as_string(hide_password=True)
+
+    @classmethod
+    def open(cls, where: str | Path) -> Ledger:
+        """Open or create a ledger: a file path (SQLite) or a URL (`sqlite:///...`, `postgresql+psycopg://...`).
+
+        Raises:
+            LedgerError: it cannot be opened, or the URL names another kind of database.
+            MissingExtraError: PostgreSQL without its driver.
+        """
+        ledger = cls(engine_for(where))
+        ledger._transact(create, write=True)
+        return ledger
+
+    def append(self, kind: Kind, body: Mapping[str, Any]) -> Entry:
+        """Add one entry; when this returns it is durable.
+
+        Raises:
+            LedgerError: unknown kind, a body that is not JSON (NaN included), or the database refused.
+        """
+        return self.append_many([(kind, body)])[0]
+
+    def append_many(self, items: Iterable[tuple[Kind, Mapping[str, Any]]]) -> list[Entry]:
+        """Add several entries in one transaction: all of them or none.
+
+        Raises:
+            LedgerError: as `append`.
+        """
+        prepared = [(kind, body, canonical(kind, body)) for kind, body in items]
+        if not prepared:
+            return []
+
+        def write(connection: sa.Connection) -> list[Entry]:
+            last = connection.execute(sa.select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1))
+            seq, head = last.one_or_none() or (0, GENESIS)
+            added: list[Entry] = []
+            rows: list[dict[str, Any]] = []
+            for kind, body, text in prepared:
+                seq, previous, head = seq + 1, head, link(head, kind, text)
+                added.append(Entry(seq, kind, body, previous, head))
+                rows.append({"seq": seq, "kind": kind, "body": text, "prev_hash": previous, "hash": head})
+            connection.execute(entries.insert(), rows)
+            return added
+
+        return self._transact(write, write=True)
+
+    def record(self, item: Finding | Verdict | Event, run: str = "") -> Entry:
+        """Add a finding, verdict or event, with the id of the run it belongs to.
+
+        Raises:
+            LedgerError: as `append`.
+        """
+        return self.append(kind_of(item), {**to_dict(item), "run": run})
+
+    def record_many(self, items: Iterable[Finding | Verdict | Event], run: str = "") -> list[Entry]:
+        """Add several in one transaction; as `record`."""
+        return self.append_many((kind_of(item), {**to_dict(item), "run": run}) for item in items)
+
+    def entries(self, kind: Kind | None = None, after: int = 0) -> Iterator[Entry]:
+        """Which entries follow this seq, in order? Read page by page, so that writers are not held up.
+
+        Raises:
+            LedgerError: the database cannot be read, or holds a body that is not JSON.
+        """
+        for row in self._rows(kind, after):
+            try:
+                body = json.loads(row.body)
+            except ValueError as error:
+                raise LedgerError(f"ledger {self._name}: entry {row.seq} is not JSON: {error}") from None
+            yield Entry(row.seq, row.kind, body, row.prev_hash, row.hash)
+
+    def verify(self) -> VerifyResult:
+        """Is every entry where it was put, as it was put?
+
+        Raises:
+            LedgerError: the database cannot be read.
+        """
+        head, n = GENESIS, 0
+        for row in self._rows(None, None):
+            fault = ""
+            if row.seq != n + 1:
+                fault = f"entry {n + 1} is missing" if isinstance(row.seq, int) and row.seq > n else "out of order"
+            elif row.prev_hash != head:
+                fault = "does not follow the entry before it"
+            elif row.hash != link(head, str(row.kind), str(row.body)):
+                fault = "content and hash differ"
+            if fault:
+                return VerifyResult(False, n, head, n + 1, fault)
+            head, n = row.hash, n + 1
+        return VerifyResult(True, n, head)
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._engine.dispose()
+
+    def _rows(self, kind: Kind | None, after: int | None) -> Iterator[Any]:
+        """The raw rows, page by page."""
+        while True:
+            query = sa.select(entries).order_by(entries.c.seq).limit(PAGE)
+            if after is not None:
+                query = query.where(entries.c.seq > after)
+            if kind is not None:
+                query = query.where(entries.c.kind == kind)
+            page = self._transact(lambda c, q=query: c.execute(q).all(), write=False)  # type: ignore[misc]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq
+
+    def _transact(self, act: Callable[[sa.Connection], T], write: bool) -> T:
+        """Do this in one transaction; a database that is busy is asked a bounded number of times."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with (
+                    self._engine.connect().execution_options(**{WRITE_OPTION: write}) as connection,
+                    connection.begin(),
+                ):
+                    if write:
+                        take_write_lock(connection)
+                    return act(connection)
+            except SQLAlchemyError as error:
+                cause = str(getattr(error, "orig", None) or error)
+                busy = isinstance(error, DBAPIError) and ("locked" in cause or "busy" in cause)
+                if not busy or attempt == ATTEMPTS:
+                    raise LedgerError(f"ledger {self._name}: {' '.join(cause.split())[:200]}") from error
+                time.sleep(0.05 * attempt)
+        raise AssertionError("unreachable")
