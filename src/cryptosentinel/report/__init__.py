@@ -1,0 +1,7 @@
+"""Reports that a person can act on: self-contained HTML and SARIF from plain documents."""
+
+from cryptosentinel.report.redteam import render_redteam
+from cryptosentinel.report.sarif import to_sarif
+from cryptosentinel.report.scan import render_scan
+
+__all__ = ["render_redteam", "render_scan", "to_sarif"]
