@@ -79,7 +79,7 @@ def write_record(record: Record) -> dict[str, Any]:
     """
     if record.raw is not None:
         return dict(record.raw)
-    return {"id": record.id, "messages": [_openai_turn(m) for m in record.messages]}
+    return {"id": record.id, "messages": [openai_turn(m) for m in record.messages]}
 
 
 def _pair(row: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -198,7 +198,7 @@ def _calls_in_text(text: str, n: int) -> tuple[ToolCall, ...]:
     return tuple(_call({"id": f"call_{n}_{k}", "function": c}, n) for k, c in enumerate(calls))
 
 
-def _openai_turn(message: Message) -> dict[str, Any]:
+def openai_turn(message: Message) -> dict[str, Any]:
     """Write one message as the OpenAI chat form has it."""
     turn: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.name:
