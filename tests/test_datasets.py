@@ -369,6 +369,7 @@ def test_json_documents(tmp_path: Path) -> None:
         assert [r.response for r in records(put(tmp_path, f"{name}.json", content))] == ["5", "5"]
     assert len(records(put(tmp_path, "row.json", json.dumps(OPENAI, indent=1).encode()))) == 1
     assert len(records(put(tmp_path, "lines.json", lines(ALPACA, OPENAI, SHAREGPT)))) == 3
+    assert len(records(put(tmp_path, "indented.jsonl", json.dumps([ALPACA, OPENAI], indent=1).encode()))) == 2
     assert reasons(put(tmp_path, "empty.json", b"[]")) == []
     assert reasons(put(tmp_path, "mixed.json", json.dumps([ALPACA, 3]).encode())) == [
         "",
@@ -494,6 +495,10 @@ def test_the_error_when_nothing_is_readable(tmp_path: Path) -> None:
         (b'{"instruction": "p", "output": "r", "a": ' + b"[" * 150 + b"]" * 150 + b"}", "nested deeper than 100"),
         (b'{"n": ' + b"1" * 5000 + b"}", "not JSON: Exceeds the limit"),
         (b"   garbage", "not JSON: Expecting value"),
+        (
+            b'{"instruction": "p", "output": "r", "output": "evil"}',
+            "not JSON: the key 'output' stands twice in one object",
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", [".jsonl", ".json"])
@@ -659,6 +664,16 @@ def test_deep_nesting_inside_json_text(tmp_path: Path) -> None:
         deep = "[" * depth + "]" * depth
         turns = '[{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": ' + deep + "}}]}]"
         assert len(read(put(tmp_path, "a.jsonl", lines({"messages": turns})))) == 1
+
+
+DATA = Path(os.environ.get("CRYPTOSENTINEL_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data folder is absent")
+def test_the_evaluation_data_reads_whole() -> None:
+    assert len(records(DATA / "poison")) > 30_000
+    traces = [p for p in sorted((DATA / "traces").iterdir()) if "positions" not in p.name]
+    assert not [r for r in read(*traces, require_answer=False) if isinstance(r, Reject)]
 
 
 # --- writing

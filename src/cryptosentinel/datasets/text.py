@@ -35,7 +35,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice, one parser reads the first value and another the last: one would be unscanned."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {max(keys, key=keys.count)[:40]!r} stands twice in one object")
+    return value
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins).raw_decode
 _space = re.compile(r"[ \t\n\r]*")
 _list_in_object = re.compile(r'\{\s*"([^"\\]*)"\s*:\s*(?=\[\s*\{)')
 
@@ -71,6 +80,9 @@ def read_jsonl(path: Path) -> Iterator[RawRow]:
                 return
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
+                if line.strip() == b"[":  # an indented JSON array under the name of JSON lines
+                    yield from read_json(path)
+                    return
             try:
                 text = line.rstrip(b"\r\n").decode("utf-8")
             except UnicodeDecodeError as error:

@@ -1,0 +1,56 @@
+"""A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from cryptosentinel.files import atomic_open, atomic_write
+
+
+def test_text_and_bytes(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "a", "ü\n")
+    atomic_write(tmp_path / "b", b"\x00\xff")
+    assert (tmp_path / "a").read_bytes() == "ü\n".encode()
+    assert (tmp_path / "b").read_bytes() == b"\x00\xff"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_what_was_there_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    atomic_write(target, "old")
+
+    def write_and_fail() -> None:
+        with atomic_open(target) as out:
+            out.write(b"new")
+            out.flush()
+            assert target.read_text() == "old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail()
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(UnicodeEncodeError):
+        atomic_write(target, "\ud800")
+    assert target.read_text() == "old"
+
+
+def test_permissions_follow_the_umask_and_long_names_fit(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        target = tmp_path / ("n" * 250)
+        atomic_write(target, "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_where_one_may_not_write(tmp_path: Path) -> None:
+    for target in (tmp_path / "no" / "a", tmp_path / ("n" * 300)):
+        with pytest.raises(OSError, match=r"No such file|too long"):
+            atomic_write(target, "x")
+    assert list(tmp_path.iterdir()) == []
