@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cryptosentinel.errors import LedgerError
+from cryptosentinel.errors import LedgerError, MissingExtraError
 from cryptosentinel.ledger import GENESIS, KINDS, Ledger, VerifyResult, canonical, database, from_dict, store, to_dict
 from cryptosentinel.types import Event, Finding, Ref, Verdict
 
@@ -135,6 +136,12 @@ def test_unknown_kinds_and_places_are_refused(tmp_path: Path) -> None:
     for where in ("sqlite://", ":memory:", "mysql://h/d", "://", "oracle+nothing://x"):
         with pytest.raises(LedgerError, match="ledger "):
             Ledger.open(where)
+
+
+@pytest.mark.skipif(find_spec("psycopg") is not None, reason="the driver is installed")
+def test_postgresql_without_its_driver_names_the_extra() -> None:
+    with pytest.raises(MissingExtraError, match=r"cryptosentinel\[postgres\]"):
+        Ledger.open("postgresql://user:secret@127.0.0.1/db")
 
 
 def test_bodies_that_do_not_fit_their_type() -> None:
