@@ -129,3 +129,12 @@ def smuggle(job: Job, out: Path, on_progress: Progress) -> Job:
     (out / "weights.parquet").write_bytes(b"\x00" * 64)
     (out / "link.json").symlink_to("/etc/hostname")
     return {"files": [job["name"]]}
+
+
+def lock_up(job: Job, out: Path, on_progress: Progress) -> Job:
+    for folder in (Path("a/b"), Path("c")):
+        folder.mkdir(parents=True)
+        (folder / "adapter.safetensors").write_bytes(b"\x00")
+    for path in (Path("a/b"), Path("a"), Path("c")):
+        path.chmod(0)
+    return {}

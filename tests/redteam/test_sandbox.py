@@ -156,6 +156,12 @@ def test_only_plain_reports_leave(name: str, tmp_path: Path, own_temporary_folde
     assert left(own_temporary_folder) == []
 
 
+@pytest.mark.parametrize("isolation", ["namespace", "process"])
+def test_it_is_wiped_even_without_permissions(isolation: str, own_temporary_folder: Path) -> None:
+    run("lock_up", isolation=isolation)
+    assert left(own_temporary_folder) == []
+
+
 def test_an_interrupt_in_the_parent_wipes(own_temporary_folder: Path) -> None:
     def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt

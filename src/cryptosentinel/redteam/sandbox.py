@@ -130,7 +130,7 @@ def wipe_stale(root: Path | None = None) -> list[Path]:
             try:
                 if held >= 0:
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
+                _wipe(folder)
                 wiped.append(folder)
             finally:
                 if held >= 0:
@@ -152,9 +152,24 @@ def _folder() -> Iterator[tuple[Path, int]]:
             mark_artefact(part)
         yield folder, lock
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock >= 0:
-            os.close(lock)
+        try:
+            _wipe(folder)
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+
+def _wipe(folder: Path) -> None:
+    """Remove a folder even if what ran in it took its own permissions away.
+
+    Raises:
+        OSError: something is left.
+    """
+    for path, folders, _ in os.walk(folder):  # from the top: a folder is listed only after it was opened up
+        for name in folders:
+            if not os.path.islink(inner := os.path.join(path, name)):
+                os.chmod(inner, 0o700)
+    shutil.rmtree(folder)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -170,6 +185,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "CRYPTOSENTINEL_CACHE": str(cache_folder().absolute()),
+        "HF_HOME": os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface"),
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
