@@ -43,6 +43,7 @@ KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_TH
 LARGEST_LINE = 64 << 20
 LOG_TAIL = 2000
 STALE_S = 10.0
+WIPE_ATTEMPTS = 40
 GIB = 1 << 30
 
 
@@ -165,11 +166,20 @@ def _wipe(folder: Path) -> None:
     Raises:
         OSError: something is left.
     """
-    for path, folders, _ in os.walk(folder):  # from the top: a folder is listed only after it was opened up
-        for name in folders:
-            if not os.path.islink(inner := os.path.join(path, name)):
-                os.chmod(inner, 0o700)
-    shutil.rmtree(folder)
+    for attempt in reversed(range(WIPE_ATTEMPTS)):
+        try:
+            for path, folders, _ in os.walk(folder):  # from the top: a folder is listed only after it was opened up
+                for name in folders:
+                    if not os.path.islink(inner := os.path.join(path, name)):
+                        os.chmod(inner, 0o700)
+            shutil.rmtree(folder)
+            return
+        except OSError:
+            if not folder.exists():
+                return
+            if attempt == 0:
+                raise
+            time.sleep(0.05)  # the kernel may still be finishing the last system call of a killed process
 
 
 def _environment(folder: Path) -> dict[str, str]:
