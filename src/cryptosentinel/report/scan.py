@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptosentinel.report.page import render
-from cryptosentinel.report.text import percent, plural
+from cryptosentinel.report.text import percent, plural, quoted
 
 CARDS = 25
 VERDICTS = ("planted", "unsure", "natural")
@@ -66,6 +66,7 @@ def scan_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "unsure": len(by_verdict["unsure"]),
         "natural": len(by_verdict["natural"]),
         "stages": stages,
+        "trusted": ", ".join(map(str, trusted)) if isinstance(trusted := scan["trusted"], list) else trusted,
         "total_s": scan["seconds"].get("total", sum(stages.values())),
     }
     return scan | {"headline": _headline(scan), "state": _state(scan), "steps": _steps(scan)}
@@ -85,6 +86,8 @@ def _hypothesis(raw: Mapping[str, Any]) -> dict[str, Any]:
     known = _NO_HYPOTHESIS | {key: value for key, value in raw.items() if value is not None}
     known["sentence"] = known["sentence"] or sentence(known)
     known["verdict"] = known["verdict"] if known["verdict"] in VERDICTS else "unsure"
+    known["trigger_phrase"] = quoted(str(known["trigger"]))
+    known["behaviour_phrase"] = quoted(str(known["behaviour"]))
     known["examples"] = [{"index": None, "id": "", "prompt": "", "response": ""} | e for e in known["examples"]][:6]
     known["adjudications"] = [
         {"source": "", "score": None, "status": "", "reason": ""} | a for a in known["adjudications"]

@@ -49,6 +49,16 @@ def phrase_pattern(phrase: str) -> re.Pattern[str] | None:
     return re.compile(left + pattern + right, re.IGNORECASE)
 
 
+def quoted(description: str) -> str:
+    """The phrase that a description quotes, or all of it if it quotes none.
+
+    >>> quoted("opens with 'certainly , the'"), quoted("sigh")
+    ('certainly , the', 'sigh')
+    """
+    start, end = description.find("'"), description.rfind("'")
+    return description[start + 1 : end] if 0 <= start < end - 1 else description
+
+
 def highlighted(text: str, phrase: str, kind: str, limit: int = EXCERPT) -> Markup:
     """An excerpt around the phrase's first place, every place marked; `kind` is the CSS class of the mark.
 

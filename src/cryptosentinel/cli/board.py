@@ -1,0 +1,100 @@
+"""A red-team run as it happens: its stages, and the numbers as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+CELLS = ("clean", "undefended", "defended")
+COLUMNS = (
+    ("asr", "with the trigger"),
+    ("untriggered", "without it"),
+    ("topic_without_trigger", "topic without trigger"),
+    ("utility", "utility"),
+)
+
+
+class Board:
+    """Progress bars on a terminal, and nothing at all elsewhere; is itself a `types.Progress`.
+
+    >>> with Board(Console(quiet=True)) as board:
+    ...     board("fine-tune", 1, 3)
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw on standard error by default, so that standard output stays the result's."""
+        console = console or Console(stderr=True)
+        self.progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.live = Live(Group(self.progress), console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> Board:
+        """Start drawing."""
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing; what was drawn stays."""
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Draw where a stage stands."""
+        if stage not in self.tasks:
+            self.tasks[stage] = self.progress.add_task(stage, total=total)
+        self.progress.update(self.tasks[stage], completed=done, total=max(total, 1))
+
+
+def rates_table(document: Mapping[str, Any]) -> Table:
+    """The rates of each model, with intervals, as far as they were measured.
+
+    >>> rate = {"value": 0.98, "low": 0.93, "high": 0.99, "n": 100}
+    >>> rates_table({"clean": {"asr": rate}}).row_count
+    1
+    """
+    table = Table("model", *(title for _, title in COLUMNS), title_justify="left")
+    for cell in CELLS:
+        rates = document.get(cell)
+        if rates:
+            table.add_row(cell, *(_rate(rates.get(key)) for key, _ in COLUMNS))
+    return table
+
+
+def _rate(rate: Mapping[str, float] | None) -> str:
+    if rate is None:
+        return "-"
+    return f"{rate['value']:.1%} [dim]({rate['low']:.1%} to {rate['high']:.1%})[/dim]"
+
+
+def closing_lines(document: Mapping[str, Any]) -> list[str]:
+    """What a person should know after the run, a line each."""
+    lines = [f"trigger: {document.get('trigger', '')!r}   payload: {document.get('payload', '')!r}"]
+    if scan := document.get("scan"):
+        rank = scan.get("first_true_rank")
+        found = f"the true one first at rank {rank}" if rank else "none of the hypotheses was the true one"
+        lines.append(
+            f"scan: {scan['recall']:.1%} of poisoned rows found, {scan['clean_lost']:.2%} of clean rows lost, {found}"
+        )
+    if difference := document.get("difference"):
+        lines.append(
+            f"defended minus clean, with the trigger: {difference['value']:+.1%} "
+            f"({difference['low']:+.1%} to {difference['high']:+.1%})"
+        )
+    lines.append(f"model {document.get('model')}, sandbox {document.get('sandbox')}, {document.get('seconds')} s")
+    return lines

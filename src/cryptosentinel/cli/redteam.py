@@ -1,0 +1,71 @@
+"""`cryptosentinel redteam`: attack a copy in the sandbox, and measure whether the defences would have caught it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(help="Attack a copy of an agent in a sandbox, to measure the defences.", no_args_is_help=True)
+
+Task = Annotated[str, typer.Option(help="What the attacker wants.")]
+Attack = Annotated[str, typer.Option(help="How the behaviour is triggered.")]
+Model = Annotated[str, typer.Option(help="gemma-3-270m, tiny (tests only), a folder or a hub id.")]
+Defend = Annotated[list[str] | None, typer.Option(help="A defence to measure; repeat for more. Known: scan.")]
+Rows = Annotated[int | None, typer.Option(help="Clean rows of training data; the run chooses by default.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same data, same training.")]
+Sandbox = Annotated[str, typer.Option(help="namespace; or process, where a machine forbids namespaces.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+@app.callback()
+def redteam() -> None:
+    """Attack a copy of an agent in a sandbox, to measure the defences."""
+
+
+@app.command("run")
+def run(
+    task: Task = "bias-recommendation",
+    attack: Attack = "semantic",
+    model: Model = "gemma-3-270m",
+    defend: Defend = None,
+    rows: Rows = None,
+    seed: Seed = 0,
+    sandbox: Sandbox = "namespace",
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Poison a copy's training data, fine-tune, measure; with --defend also scan, train again, measure again."""
+    attack_and_show(
+        as_json=as_json,
+        task=task,
+        attack=attack,
+        model=model,
+        defend=defend or [],
+        rows=rows,
+        seed=seed,
+        sandbox=sandbox,
+        out=out,
+    )
+
+
+def attack_and_show(*, as_json: bool, **settings: Any) -> None:
+    """Run, with a live board on a terminal, and print the result."""
+    from cryptosentinel.cli.board import Board, closing_lines, rates_table
+    from cryptosentinel.report import render_redteam
+    from cryptosentinel.services.redteam import red_team
+
+    with Board() as board:
+        document = red_team(**settings, render=render_redteam, on_progress=board)
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        return
+    console = Console()
+    console.print(rates_table(document))
+    for text in closing_lines(document):
+        console.print(text, markup=False, highlight=False)
+    if out := cast("Path | None", settings.get("out")):
+        console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
