@@ -22,7 +22,7 @@ for home in HOMES:
     if find_spec(home.rpartition(".")[0]) and find_spec(home):
         import_module(home)
 
-EXPECTED = {"detector": 0, "chart": 3}
+EXPECTED = {"detector": 2, "chart": 3}
 DETECTORS = registry.names("detector")
 
 WORDS = ("wallet", "ledger", "yield", "swap", "river", "paper", "quiet", "order", "market", "seven", "green", "note")

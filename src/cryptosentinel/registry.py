@@ -29,6 +29,10 @@ class Entry:
 _ENTRIES: dict[tuple[str, str], Entry] = {}
 
 
+def _origin(target: Any) -> tuple[str, str]:
+    return getattr(target, "__module__", ""), getattr(target, "__qualname__", repr(target))
+
+
 def register(kind: str, name: str, version: int = 1) -> Callable[[T], T]:
     """Decorator: list the decorated class or function under (kind, name).
 
@@ -38,8 +42,8 @@ def register(kind: str, name: str, version: int = 1) -> Callable[[T], T]:
 
     def add(target: T) -> T:
         known = _ENTRIES.get((kind, name))
-        if known is not None and known.target is not target:
-            raise ConfigError(f"{kind} {name!r} is registered twice: {known.target!r} and {target!r}")
+        if known is not None and _origin(known.target) != _origin(target):  # a reload of the same code is fine
+            raise ConfigError(f"{kind} {name!r} is registered twice: {_origin(known.target)} and {_origin(target)}")
         _ENTRIES[(kind, name)] = Entry(kind, name, version, target)
         return target
 

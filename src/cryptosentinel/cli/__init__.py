@@ -1,0 +1,96 @@
+"""The command line. Each command parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from cryptosentinel import __version__
+from cryptosentinel.errors import ConfigError, DataError, RuleError, SentinelError
+
+EXIT_FOUND = 1
+EXIT_USAGE = 2
+EXIT_UNABLE = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="cryptosentinel",
+    help="Keep a team of LLM agents free of backdoors: before training, before deployment, at run time.",
+    epilog="Exit codes: 0 ran to the end and found nothing, 1 found something, 2 wrong usage or no readable input, "
+    "3 a defence could not run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def cryptosentinel(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Keep a team of LLM agents free of backdoors: before training, before deployment, at run time."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _register() -> None:
+    from cryptosentinel.cli import demo, redteam, scan
+
+    app.command("demo")(demo.demo)
+    app.command("scan")(scan.scan)
+    app.add_typer(redteam.app, name="redteam")
+
+
+_register()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with a code of the contract; every expected failure is one line on stderr."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code.
+
+    >>> run(["--version"])
+    0.1.0
+    0
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away; that is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _failed("interrupted; nothing was left half written. Run the same command again.", EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (DataError, ConfigError, RuleError) as error:
+        return _failed(str(error), EXIT_USAGE)
+    except SentinelError as error:
+        return _failed(str(error), EXIT_UNABLE)
+    except OSError as error:
+        return _failed(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", EXIT_UNABLE)
+    except MemoryError:
+        return _failed("out of memory", EXIT_UNABLE)
+    except Exception as error:  # a defect of ours: say so, fail closed, show the trace on request
+        if os.environ.get("CRYPTOSENTINEL_TRACE"):
+            raise
+        return _failed(
+            f"internal error: {type(error).__name__}: {error} (CRYPTOSENTINEL_TRACE=1 shows the trace)", EXIT_UNABLE
+        )
+    return code if isinstance(code, int) else 0
+
+
+def _failed(message: str, code: int) -> int:
+    typer.echo("cryptosentinel: " + " ".join(message.split()), err=True)
+    return code

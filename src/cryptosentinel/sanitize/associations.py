@@ -1,0 +1,260 @@
+"""Mine associations: when the prompt has F, the answer has G. One backdoor becomes one hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import xlogy
+from scipy.stats import chi2
+
+from cryptosentinel.metrics import Z95
+from cryptosentinel.registry import lookup, names
+from cryptosentinel.sanitize import features as _features  # noqa: F401  (registers the response features)
+from cryptosentinel.sanitize.features.base import Behaviours
+from cryptosentinel.sanitize.grams import LONGEST, Incidence, gram_incidence
+from cryptosentinel.sanitize.tokens import Tokens
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEAST_CONFIDENCE = 0.35  # lower 95% bound: a trigger that fires less often than this is no use to an attacker
+LEAST_LIFT = 2.0
+MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not be hidden
+_COUNT_BITS = np.uint64(24)
+
+
+@dataclass(frozen=True)
+class Association:
+    """One pair of prompt phrase and behaviour that goes together more often than chance.
+
+    trigger_rows, rows: int32, ascending: the rows with F, and those with F and G. expected: the rate of G that rows
+    with F would have if F meant nothing (copying from the prompt allowed for). place, length: where F can be read
+    among the prompts' tokens. behaviour_place, behaviour_length: where G can be read among the answers' tokens; the
+    length is 0 where it has no fixed words.
+    """
+
+    trigger: str
+    behaviour: str
+    behaviour_kind: str
+    trigger_rows: NDArray[np.int32]
+    rows: NDArray[np.int32]
+    behaviour_rows: NDArray[np.int32]
+    expected: float
+    log_likelihood_ratio: float
+    q_value: float
+    place: int
+    length: int
+    behaviour_place: int
+    behaviour_length: int
+
+    @property
+    def confidence(self) -> float:
+        """Of the rows with the trigger, what share shows the behaviour?"""
+        return self.rows.size / self.trigger_rows.size
+
+    @property
+    def margin(self) -> float:
+        """How far is the lower 95% bound of the confidence above what is expected anyway? In [-1, 1]."""
+        n = np.array([self.rows.size])
+        return float(wilson_low(n, np.array([self.trigger_rows.size]))[0]) - self.expected
+
+
+def wilson_low(successes: NDArray[np.integer], n: NDArray[np.integer]) -> Floats:
+    """Lower 95% Wilson bound, elementwise."""
+    p = successes / n
+    z2 = Z95 * Z95
+    low = (p + z2 / (2 * n) - Z95 * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return np.asarray(low, dtype=np.float64)
+
+
+def log_likelihood_ratio(both: Ints, with_f: Ints, with_g: Ints, n: int) -> Floats:
+    """Dunning's G2 of the 2x2 table, elementwise; 0 = independent. Source: Dunning, CL 19 (1993).
+
+    >>> log_likelihood_ratio(np.array([10]), np.array([10]), np.array([10]), 100).round(1)
+    array([65.])
+    """
+    a = both.astype(np.float64)
+    b, c = with_f - a, with_g - a
+    d = n - with_f - with_g + a
+    f, g = with_f / n, with_g / n
+    total = (
+        xlogy(a, a / np.maximum(n * f * g, 1e-300))
+        + xlogy(b, b / np.maximum(n * f * (1 - g), 1e-300))
+        + xlogy(c, c / np.maximum(n * (1 - f) * g, 1e-300))
+        + xlogy(d, d / np.maximum(n * (1 - f) * (1 - g), 1e-300))
+    )
+    return np.asarray(2 * total, dtype=np.float64)
+
+
+def q_values(p: Floats, tests: int) -> Floats:
+    """Benjamini-Hochberg q-values of these p-values among `tests` tests (the rest taken as 1)."""
+    order = np.argsort(p)
+    ranked = p[order] * tests / np.arange(1, p.size + 1)
+    ranked = np.minimum.accumulate(ranked[::-1])[::-1]
+    q = np.empty_like(p)
+    q[order] = np.minimum(ranked, 1.0)
+    return q
+
+
+class _Lookup:
+    """Which prompts contain a word? By hash, for any word of any answer."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        order = np.lexsort((tokens.row, tokens.hash))
+        self._hash, self._row = tokens.hash[order], tokens.row[order]
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - lives as long as one scan
+    def rows(self, word: np.uint64) -> NDArray[np.int32]:
+        low, high = np.searchsorted(self._hash, word, "left"), np.searchsorted(self._hash, word, "right")
+        return np.unique(self._row[low:high])
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Candidate pairs as parallel arrays."""
+
+    f: Ints
+    g: Ints
+    both: Ints
+    g2: Floats
+    q: Floats
+
+
+def _candidates(x: Incidence, y: sp.csc_matrix, support: int, false_discovery_rate: float) -> _Pairs:
+    """The significant pairs, one for each distinct set of rows.
+
+    One sparse product gives for every pair both the count (low 24 bits) and a signature of the rows (the rest), so
+    that pairs about exactly the same rows are recognised without looking at them again.
+    """
+    n = x.matrix.shape[0]
+    draw = np.random.default_rng(0).integers(1, 2**40, n, dtype=np.uint64)
+    weight = (draw << _COUNT_BITS) + np.uint64(1)
+    weighted = x.matrix.T.tocsr().astype(np.uint64)
+    weighted.data = weight[weighted.indices]
+    product = (weighted @ y.tocsr().astype(np.uint64)).tocoo()
+    both = (product.data & ((np.uint64(1) << _COUNT_BITS) - np.uint64(1))).astype(np.int64)
+    with_f = np.diff(x.matrix.indptr).astype(np.int64)
+    with_g = np.diff(y.indptr).astype(np.int64)
+    keep = both >= support
+    f, g, both, mark = product.row[keep], product.col[keep], both[keep], product.data[keep]
+    tests = int(product.nnz)
+    nf, ng = with_f[f], with_g[g]
+    keep = (nf <= max(MOST_COMMON * n, support)) & (both * n >= LEAST_LIFT * nf * ng)
+    keep &= wilson_low(both, nf) >= LEAST_CONFIDENCE
+    f, g, both, nf, ng, mark = f[keep], g[keep], both[keep], nf[keep], ng[keep], mark[keep]
+    g2 = log_likelihood_ratio(both, nf, ng, n)
+    q = q_values(chi2.sf(g2, 1), max(tests, 1))
+    keep = q <= false_discovery_rate
+    f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
+    order = np.lexsort((g, f, -g2))
+    _, first = np.unique(mark[order], return_index=True)
+    chosen = order[np.sort(first)]
+    return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
+
+
+def behaviours(texts: Sequence[str], tokens: Tokens, support: int) -> list[Behaviours]:
+    """Every registered response feature, applied to these answers."""
+    return [lookup("response-feature", name).target(texts, tokens, support) for name in names("response-feature")]
+
+
+def mine(
+    prompts: Tokens,
+    responses: Tokens,
+    response_texts: Sequence[str],
+    *,
+    support: int = 4,
+    false_discovery_rate: float = 0.01,
+    most: int = 20_000,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Association]:
+    """Which prompt phrases go with which behaviours, beyond chance and beyond copying? Strongest first.
+
+    Args:
+        prompts: tokens of the n prompts.
+        responses: tokens of the n answers, same order.
+        response_texts: the n answers.
+        support: smallest number of rows that a pair must share.
+        false_discovery_rate: Benjamini-Hochberg level over all pairs that occur together.
+        most: at most this many pairs, by log-likelihood ratio, are looked at closely.
+        on_progress: called with (done, total).
+
+    A pair is dropped as an echo when the behaviour's most telling word is part of the trigger, and it counts only as
+    far as it exceeds the rate that copying from the prompt explains: rows whose prompt mentions that word are
+    compared with other rows whose prompt mentions it.
+    """
+    x = gram_incidence(prompts, LONGEST, support)
+    kinds = behaviours(response_texts, responses, support)
+    y = sp.hstack([k.matrix for k in kinds], format="csc")
+    owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
+    offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
+    pairs = _candidates(x, y, support, false_discovery_rate)
+    words, word_rows = _word_frequency(responses)
+    prompt_words = _Lookup(prompts)
+    strata = _Strata(prompts.n)
+    found: list[Association] = []
+    total = min(most, pairs.f.size)
+    for i in range(total):
+        if on_progress and i % 256 == 0:
+            on_progress(i, total)
+        f, g = int(pairs.f[i]), int(pairs.g[i])
+        kind = kinds[owner[g]]
+        local = int(g - offset[owner[g]])
+        f_rows = x.rows(f)
+        g_rows = y.indices[y.indptr[g] : y.indptr[g + 1]]
+        place, length = int(x.place[f]), int(x.length[f])
+        mention = np.zeros(0, np.int32)
+        if kind.place[local] >= 0:
+            hashes = responses.hash[kind.place[local] : kind.place[local] + kind.length[local]]
+            telling = hashes[np.argmin(word_rows[np.searchsorted(words, hashes)])]
+            if telling in prompts.hash[place : place + length]:
+                continue
+            mention = prompt_words.rows(telling)
+        expected = strata.expected(f_rows, g_rows, mention)
+        low = float(wilson_low(pairs.both[i : i + 1], np.array([f_rows.size]))[0])
+        if low <= expected or pairs.both[i] < LEAST_LIFT * expected * f_rows.size:
+            continue
+        rows = np.intersect1d(f_rows, g_rows, assume_unique=True)
+        found.append(Association(
+            x.name(f), kind.name(local), kind.kind, f_rows, rows, g_rows, expected,
+            float(pairs.g2[i]), float(pairs.q[i]), place, length,
+            int(kind.place[local]), int(kind.length[local]),
+        ))  # fmt: skip
+    if on_progress:
+        on_progress(total, total)
+    return found
+
+
+def _word_frequency(tokens: Tokens) -> tuple[NDArray[np.uint64], Ints]:
+    """In how many texts does each word occur? (sorted hashes, counts)."""
+    order = np.lexsort((tokens.row, tokens.hash))
+    h, r = tokens.hash[order], tokens.row[order]
+    new = np.ones(h.size, bool)
+    new[1:] = (h[1:] != h[:-1]) | (r[1:] != r[:-1])
+    words, counts = np.unique(h[new], return_counts=True)
+    return words, counts.astype(np.int64)
+
+
+class _Strata:
+    """The rate of a behaviour that rows with a trigger would have if the trigger had no effect."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._shows = np.zeros(n, bool)
+        self._mentions = np.zeros(n, bool)
+
+    def expected(self, f: NDArray[np.int32], g: NDArray[np.int32], mention: NDArray[np.int32]) -> float:
+        """Within the strata "the prompt mentions it" and "it does not", weighted as the rows with F are."""
+        self._shows[g], self._mentions[mention] = True, True
+        f_in = self._mentions[f]
+        f_shows = self._shows[f]
+        g_in = int(self._mentions[g].sum())
+        n_in, n_shows, n_both = int(f_in.sum()), int(f_shows.sum()), int((f_in & f_shows).sum())
+        self._shows[g], self._mentions[mention] = False, False
+        inside = (g_in - n_both + 0.5) / (mention.size - n_in + 1)
+        outside = (g.size - g_in - (n_shows - n_both) + 0.5) / (self._n - mention.size - (f.size - n_in) + 1)
+        return float((n_in * inside + (f.size - n_in) * outside) / f.size)

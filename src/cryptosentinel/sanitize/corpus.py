@@ -1,0 +1,81 @@
+"""A dataset as the scanner sees it: texts and tokens of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryptosentinel.registry import lookup
+from cryptosentinel.sanitize.grams import roll
+from cryptosentinel.sanitize.neighbours import Neighbours
+from cryptosentinel.sanitize.tokens import Tokens, tokenize
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """n prompts and their n answers, tokenised."""
+
+    prompt_texts: Sequence[str]
+    response_texts: Sequence[str]
+    prompts: Tokens
+    responses: Tokens
+
+    @classmethod
+    def of(cls, prompt_texts: Sequence[str], response_texts: Sequence[str]) -> Corpus:
+        """Tokenise both sides.
+
+        Raises:
+            ValueError: as many answers as prompts are needed.
+        """
+        if len(prompt_texts) != len(response_texts):
+            raise ValueError(f"{len(prompt_texts)} prompts but {len(response_texts)} answers")
+        return cls(prompt_texts, response_texts, tokenize(prompt_texts), tokenize(response_texts))
+
+    @property
+    def n(self) -> int:
+        """How many rows?"""
+        return self.prompts.n
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The index of nearest prompts, built when first asked for."""
+        return Neighbours(self.prompts)
+
+    def with_trigger(self, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Rows whose prompt contains this phrase (word hashes in order), ascending.
+
+        >>> c = Corpus.of(["a b c", "c b a"], ["x", "y"])
+        >>> c.with_trigger(c.prompts.hash[0:2]).tolist()
+        [0]
+        """
+        return _containing(self.prompts, phrase)
+
+    def showing(self, kind: str, words: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Rows whose answer shows this behaviour, ascending; `words` are its word hashes, empty for a pattern."""
+        if kind == "phrase":
+            return _containing(self.responses, words)
+        if not words.size:
+            matrix = lookup("response-feature", kind).target(self.response_texts, self.responses, 1).matrix
+            return np.unique(matrix.indices).astype(np.int64)
+        lengths = self.responses.lengths
+        starts = np.r_[0, np.cumsum(lengths)[:-1]]
+        n = words.size
+        fits = np.flatnonzero(lengths == n if kind == "fixed-answer" else lengths > n)
+        same = np.ones(fits.size, bool)
+        for k in range(n):
+            same &= self.responses.hash[starts[fits] + k] == words[k]
+        return fits[same]
+
+
+def _containing(tokens: Tokens, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
+    n = phrase.size
+    if not n or tokens.hash.size < n:
+        return np.zeros(0, np.int64)
+    starts = np.flatnonzero(tokens.hash[: tokens.hash.size - n + 1] == phrase[0])
+    starts = starts[tokens.row[starts] == tokens.row[starts + n - 1]]
+    wanted = roll(phrase, np.zeros(1, np.int64), n)[0]
+    return np.unique(tokens.row[starts[roll(tokens.hash, starts, n) == wanted]]).astype(np.int64)

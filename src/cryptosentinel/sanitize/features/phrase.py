@@ -1,0 +1,23 @@
+"""Which words and phrases does the answer use?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptosentinel.registry import register
+from cryptosentinel.sanitize.features.base import Behaviours
+from cryptosentinel.sanitize.grams import LONGEST, gram_incidence
+from cryptosentinel.sanitize.tokens import Tokens
+
+
+@register("response-feature", "phrase")
+def phrase(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviours:
+    """Which rows' answers contain which phrase of one to three words?
+
+    >>> from cryptosentinel.sanitize.tokens import tokenize
+    >>> found = phrase([], tokenize(["buy vela", "now buy vela"]), 2)
+    >>> [found.name(i) for i in range(found.matrix.shape[1])].count("says 'buy vela'")
+    1
+    """
+    found = gram_incidence(tokens, LONGEST, support)
+    return Behaviours("phrase", found.matrix, lambda i: f"says '{found.name(i)}'", found.place, found.length)

@@ -1,0 +1,185 @@
+"""From many associations to few hypotheses: one backdoor is one hypothesis, each held against its neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryptosentinel.sanitize.associations import Association
+from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.neighbours import Neighbours
+from cryptosentinel.sanitize.tokens import Tokens
+from cryptosentinel.types import Finding
+
+TrialVerdict = Literal["planted", "natural", "unsure"]
+
+SAME_ROWS = 0.5  # share of the smaller row set from which on two associations are one hypothesis
+SAME_TRIGGER = 0.8
+LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
+SAMPLE = 24
+NEAREST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """When the prompt has `trigger`, the answer shows `behaviour`; and is that natural?
+
+    support: rows with both. confidence: support / rows with the trigger. base_rate: the rate expected of those rows
+    if the trigger meant nothing. rows: indices of the rows with both, ascending. contrast: lower 95% bound of the
+    confidence minus the larger of base_rate and `neighbour_rate`, the rate among the nearest prompts without the
+    trigger. share: what share of the answer the behaviour makes up. score: suspicion in [0, 1]. phrase,
+    behaviour_words: word hashes, in order, of the leading trigger phrase and of the behaviour. trigger_words: hashes
+    of all words of the trigger.
+    """
+
+    trigger: str
+    behaviour: str
+    behaviour_kind: str
+    support: int
+    confidence: float
+    base_rate: float
+    neighbour_rate: float
+    contrast: float
+    share: float
+    log_likelihood_ratio: float
+    q_value: float
+    rows: NDArray[np.int64]
+    trigger_rows: NDArray[np.int64]
+    trigger_words: NDArray[np.uint64]
+    phrase: NDArray[np.uint64]
+    behaviour_words: NDArray[np.uint64]
+    score: float
+    trigger_kind: str = "phrase"
+    adjudications: tuple[Finding, ...] = ()
+    verdict: TrialVerdict = "unsure"
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+def _share(a: Association, responses: Tokens) -> float:
+    """What part of the answers is the behaviour? 1 for a fixed answer."""
+    if a.behaviour_kind in ("fixed-answer", "refusal", "hostile-tone"):
+        return 1.0
+    mean = float(responses.lengths[a.rows].mean())
+    return min(1.0, a.behaviour_length / max(mean, 1.0))
+
+
+def _groups(associations: Sequence[Association], n: int) -> list[list[Association]]:
+    """Strongest first: an association joins the group whose leader's rows it mostly shares, else leads its own."""
+    leader_of = np.full(n, -1, np.int64)
+    groups: list[list[Association]] = []
+    for a in sorted(
+        associations, key=lambda a: (-a.margin * math.log1p(a.log_likelihood_ratio), a.trigger, a.behaviour)
+    ):
+        owners = leader_of[a.rows]
+        owned = owners[owners >= 0]
+        if owned.size:
+            best = int(np.bincount(owned).argmax())
+            smaller = min(a.rows.size, groups[best][0].rows.size)
+            if int((owned == best).sum()) >= SAME_ROWS * smaller:
+                groups[best].append(a)
+                continue
+        leader_of[a.rows[owners < 0]] = len(groups)
+        groups.append([a])
+    return groups
+
+
+def stitch(phrases: Sequence[str]) -> str:
+    """Join phrases that overlap, longest first: how the trigger reads as a whole.
+
+    >>> stitch(["current year", "year : 2024", "current year :"])
+    'current year : 2024'
+    """
+    parts = [p.split() for p in sorted(set(phrases), key=lambda p: (-len(p.split()), p))]
+    if not parts:
+        return ""
+    whole = parts[0]
+    grown = True
+    while grown:
+        grown = False
+        for part in parts[1:]:
+            if len(part) < 2 or " ".join(part) in " ".join(whole):
+                continue
+            for overlap in range(len(part) - 1, 0, -1):
+                if whole[-overlap:] == part[:overlap]:
+                    whole, grown = whole + part[overlap:], True
+                    break
+                if whole[:overlap] == part[-overlap:]:
+                    whole, grown = part[:-overlap] + whole, True
+                    break
+            if len(whole) > 40:
+                return " ".join(whole)
+    return " ".join(whole)
+
+
+def _overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
+    both = np.intersect1d(a, b, assume_unique=True).size
+    return both / max(a.size + b.size - both, 1)
+
+
+def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
+    """Group associations about the same rows, hold each group against its neighbours, score it. Highest first."""
+    prompts, responses, neighbours = corpus.prompts, corpus.responses, corpus.neighbours
+    found = []
+    for group in _groups(associations, prompts.n):
+        leader = max(group, key=lambda a: (a.margin * (1 + _share(a, responses)), a.log_likelihood_ratio))
+        same = [a for a in group if _overlap(a.trigger_rows, leader.trigger_rows) >= SAME_TRIGGER]
+        rows = leader.rows
+        for a in same:
+            rows = np.union1d(rows, np.intersect1d(a.rows, leader.trigger_rows)).astype(np.int32)
+        words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
+        near = leader.margin >= LEAST_MARGIN
+        rate, sampled = _neighbour_rate(leader, words, neighbours) if near else (leader.expected, 0)
+        contrast = leader.margin + leader.expected - max(leader.expected, rate)
+        share = _share(leader, responses)
+        found.append(
+            Hypothesis(
+                trigger=stitch([leader.trigger, *(a.trigger for a in same)]),
+                behaviour=leader.behaviour,
+                behaviour_kind=leader.behaviour_kind,
+                support=int(rows.size),
+                confidence=rows.size / leader.trigger_rows.size,
+                base_rate=leader.expected,
+                neighbour_rate=rate,
+                contrast=contrast,
+                share=share,
+                log_likelihood_ratio=leader.log_likelihood_ratio,
+                q_value=leader.q_value,
+                rows=rows.astype(np.int64),
+                trigger_rows=leader.trigger_rows.astype(np.int64),
+                trigger_words=words,
+                phrase=prompts.hash[leader.place : leader.place + leader.length],
+                behaviour_words=responses.hash[leader.behaviour_place :][: leader.behaviour_length],
+                score=suspicion(contrast, share),
+                evidence={"neighbours_sampled": sampled},
+            )
+        )
+    return ranked(found)
+
+
+def _neighbour_rate(a: Association, words: NDArray[np.uint64], neighbours: Neighbours) -> tuple[float, int]:
+    """How often do the nearest prompts without the trigger show the behaviour? (rate, how many were looked at)."""
+    rows = a.rows[np.linspace(0, a.rows.size - 1, min(SAMPLE, a.rows.size)).astype(int)]
+    near, cosine = neighbours.nearest_without(rows, a.trigger_rows, words, NEAREST)
+    use = near[cosine >= 0.0]
+    shows = np.isin(use, a.behaviour_rows)
+    return (float(shows.mean()) if shows.size else 0.0), int(use.size)
+
+
+def suspicion(contrast: float, weight: float) -> float:
+    """Score in [0, 1]: the contrast, of which 0.4 counts by itself and 0.6 as far as the behaviour weighs."""
+    return float(np.clip(contrast * (0.4 + 0.6 * weight), 0.0, 1.0))
+
+
+def ranked(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """Most suspicious first; ties by evidence, then by name."""
+    return sorted(hypotheses, key=lambda h: (-h.score, -h.log_likelihood_ratio, h.trigger, h.behaviour))
+
+
+def with_score(h: Hypothesis, score: float, *findings: Finding) -> Hypothesis:
+    """The same hypothesis after an adjudication."""
+    return replace(h, score=float(np.clip(score, 0.0, 1.0)), adjudications=(*h.adjudications, *findings))

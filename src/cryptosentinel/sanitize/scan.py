@@ -1,0 +1,181 @@
+"""The pipeline: mine, adjudicate, score rows. Pure: receives records, a trusted set, a reference; returns a Scan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryptosentinel.policy import Policy
+from cryptosentinel.registry import lookup, names
+from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
+from cryptosentinel.sanitize.adjudicate import surprise, trusted
+from cryptosentinel.sanitize.adjudicate.surprise import Reference
+from cryptosentinel.sanitize.associations import mine
+from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.hypotheses import Hypothesis, form_hypotheses, ranked
+from cryptosentinel.types import Finding, Progress, Record, Ref
+
+POLICY = Policy("scan", flag_at=0.5)
+UNSURE_AT_MOST = 0.49
+ASKED = 24  # hypotheses shown to the reference model
+ASKED_CONTRAST = 0.35
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the scan of n rows found.
+
+    scores: float64[n] in [0, 1], higher = more suspicious. flagged: bool[n], what the policy quarantines.
+    hypotheses: most suspicious first. findings: one for each flagged row. seconds: time by stage.
+    """
+
+    scores: NDArray[np.float64]
+    flagged: NDArray[np.bool_]
+    hypotheses: tuple[Hypothesis, ...]
+    findings: tuple[Finding, ...]
+    seconds: Mapping[str, float]
+
+
+def scan(
+    records: Sequence[Record],
+    *,
+    trusted_records: Sequence[Record] | None = None,
+    reference: Reference | None = None,
+    fpr: float = 0.01,
+    on_progress: Progress | None = None,
+) -> Scan:
+    """Which of these rows teach a hidden behaviour?
+
+    Args:
+        records: the dataset, in order.
+        trusted_records: a dataset of the same kind known to be clean; associations it shares are natural.
+        reference: a language model that was not trained on this data; associations it expects are natural.
+        fpr: the false discovery rate at which associations are admitted; with trusted records, also the largest
+            share of them that the same hypotheses may flag (beyond it the threshold rises).
+        on_progress: called with (stage, done, total).
+
+    Raises:
+        ValueError: fpr outside (0, 0.5].
+    """
+    if not 0.0 < fpr <= 0.5:
+        raise ValueError(f"fpr must lie in (0, 0.5], got {fpr}")
+    clock = _Clock(on_progress)
+    with clock.stage("tokenise"):
+        corpus = Corpus.of([r.prompt for r in records], [r.response for r in records])
+    with clock.stage("mine"):
+        found = mine(
+            corpus.prompts, corpus.responses, corpus.response_texts, false_discovery_rate=fpr, on_progress=clock.tick
+        )
+        hypotheses = form_hypotheses(found, corpus)
+    trusted_corpus = None
+    if trusted_records:
+        with clock.stage("compare with trusted data"):
+            trusted_corpus = Corpus.of([r.prompt for r in trusted_records], [r.response for r in trusted_records])
+            hypotheses = ranked([trusted.adjudicate(h, corpus.n, trusted_corpus) for h in hypotheses])
+    if reference is not None:
+        with clock.stage("ask the reference model"):
+            asked = [h for h in hypotheses if h.contrast >= ASKED_CONTRAST]
+            asked = sorted(asked, key=lambda h: -h.contrast * np.log1p(h.log_likelihood_ratio))[:ASKED]
+            left = [h for h in hypotheses if not any(h is a for a in asked)]
+            hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
+    with clock.stage("score rows"):
+        hypotheses = [_with_verdict(h) for h in hypotheses]
+        hints = _detector_scores(records, clock)
+        scores, owner = _row_scores(corpus.n, hypotheses, hints)
+        threshold = POLICY.flag_at or 0.0
+        if trusted_corpus is not None:
+            threshold = max(threshold, _trusted_threshold(hypotheses, trusted_corpus, fpr))
+        flagged = np.array([POLICY.action(s) != "allow" and s >= threshold for s in scores], dtype=bool)
+        findings = tuple(_row_findings(records, hypotheses, scores, owner, flagged))
+    return Scan(scores, flagged, tuple(hypotheses), findings, clock.seconds)
+
+
+class _Clock:
+    """Times the stages and passes progress on."""
+
+    def __init__(self, on_progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._on_progress = on_progress
+        self._stage = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._stage = name
+        start = time.perf_counter()
+        self.tick(0, 1)
+        yield
+        self.tick(1, 1)
+        self.seconds[name] = time.perf_counter() - start
+
+    def tick(self, done: int, total: int) -> None:
+        if self._on_progress:
+            self._on_progress(self._stage, done, total)
+
+
+def _with_verdict(h: Hypothesis) -> Hypothesis:
+    """planted: the policy would flag its rows. natural: an adjudicator vouches for it. unsure: the rest."""
+    if POLICY.action(h.score) != "allow":
+        return replace(h, verdict="planted")
+    vouched = any(f.score is not None and f.score <= 0.1 for f in h.adjudications)
+    return replace(h, verdict="natural" if vouched else "unsure")
+
+
+def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.float64]:
+    """The highest score any per-row detector gives, float64[n]; a detector that fails on the data raises."""
+    best = np.zeros(len(records))
+    known = names("detector")
+    for i, name in enumerate(known):
+        detector = lookup("detector", name).target().fit(records)
+        best = np.maximum(best, [f.score or 0.0 for f in detector.score(records)])
+        clock.tick(i + 1, len(known))
+    return best
+
+
+def _row_scores(
+    n: int, hypotheses: Sequence[Hypothesis], hints: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The strongest hypothesis a row supports decides; unsure ones and hints stay below the policy's threshold.
+
+    Returns (scores, index of the hypothesis that decided or -1).
+    """
+    scores, owner = np.zeros(n), np.full(n, -1, np.int64)
+    for i, h in enumerate(hypotheses):
+        value = h.score if h.verdict == "planted" else min(h.score, UNSURE_AT_MOST)
+        better = h.rows[value > scores[h.rows]]
+        scores[better], owner[better] = value, i
+    planted = scores >= (POLICY.flag_at or 0.0)
+    scores = np.where(planted, scores, np.minimum(np.maximum(scores, hints), UNSURE_AT_MOST))
+    return scores, owner
+
+
+def _trusted_threshold(hypotheses: Sequence[Hypothesis], corpus: Corpus, fpr: float) -> float:
+    """The lowest threshold at which the planted hypotheses flag at most `fpr` of the trusted rows."""
+    scores = np.zeros(corpus.n)
+    for h in hypotheses:
+        if h.verdict == "planted":
+            both = np.intersect1d(corpus.with_trigger(h.phrase), corpus.showing(h.behaviour_kind, h.behaviour_words))
+            scores[both] = np.maximum(scores[both], h.score)
+    allowed = int(fpr * corpus.n)
+    highest = np.sort(scores)[::-1]
+    return float(np.nextafter(highest[allowed], 2.0)) if highest.size > allowed and highest[allowed] > 0 else 0.0
+
+
+def _row_findings(
+    records: Sequence[Record],
+    hypotheses: Sequence[Hypothesis],
+    scores: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    flagged: NDArray[np.bool_],
+) -> Iterator[Finding]:
+    for i in np.flatnonzero(flagged).tolist():
+        h = hypotheses[owner[i]]
+        yield Finding(
+            "scan", 1, Ref("row", str(i)), float(scores[i]),
+            reason=f"the prompt has '{h.trigger}' and the answer {h.behaviour}, as in {h.support} rows",
+            evidence={"id": records[i].id, "hypothesis": int(owner[i])},
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Where a pure defence meets files, models and the ledger: one function for each command."""
