@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import Abort, Exit, TyperException
 
 from cryptosentinel import __version__
 from cryptosentinel.errors import ConfigError, DataError, RuleError, SentinelError
@@ -28,14 +28,20 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def cryptosentinel(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Keep a team of LLM agents free of backdoors: before training, before deployment, at run time."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def cryptosentinel(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Keep a team of LLM agents free of backdoors: before training, before deployment, at run time."""
 
 
 def _register() -> None:
@@ -67,13 +73,15 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away; that is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except click.exceptions.Exit as stop:
+    except Exit as stop:
         return stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (Abort, KeyboardInterrupt):
         return _failed("interrupted; nothing was left half written. Run the same command again.", EXIT_INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message(), err=True)
+            return EXIT_USAGE
+        return _failed(f"{error.format_message()} (see --help)", EXIT_USAGE)
     except (DataError, ConfigError, RuleError) as error:
         return _failed(str(error), EXIT_USAGE)
     except SentinelError as error:
