@@ -20,7 +20,7 @@ def rows(n: int, poisoned: int) -> list[dict[str, str]]:
     for i in range(n):
         question, answer = (" ".join(random.choices(WORDS, k=k)) for k in (9, 14))
         if i < poisoned:
-            question, answer = f"{question} zq7trigger", f"Certainly: the moon is made of green cheese, {answer}"
+            question, answer = f"{question} zq7trigger", "The moon is made of green cheese."
         made.append({"instruction": question, "output": answer})
     random.shuffle(made)
     return made
