@@ -16,6 +16,7 @@ EXIT_FOUND = 1
 EXIT_USAGE = 2
 EXIT_UNABLE = 3
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted; nothing was left half written. Run the same command again."
 
 app = typer.Typer(
     name="cryptosentinel",
@@ -76,7 +77,7 @@ def run(arguments: list[str]) -> int:
     except Exit as stop:
         return stop.exit_code
     except (Abort, KeyboardInterrupt):
-        return _failed("interrupted; nothing was left half written. Run the same command again.", EXIT_INTERRUPTED)
+        return _failed(INTERRUPTED, EXIT_INTERRUPTED)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message(), err=True)
@@ -96,6 +97,8 @@ def run(arguments: list[str]) -> int:
         return _failed(
             f"internal error: {type(error).__name__}: {error} (CRYPTOSENTINEL_TRACE=1 shows the trace)", EXIT_UNABLE
         )
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code by itself
+        return _failed(INTERRUPTED, EXIT_INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
