@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 LEAST_CONFIDENCE = 0.35  # lower 95% bound: a trigger that fires less often than this is no use to an attacker
 LEAST_LIFT = 2.0
-MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not be hidden
+MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
 _COUNT_BITS = np.uint64(24)
 
 

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from cryptosentinel.sanitize.associations import Association
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.neighbours import Neighbours
+from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
 from cryptosentinel.sanitize.tokens import Tokens
-from cryptosentinel.types import Finding
+from cryptosentinel.types import Finding, Ref
 
 TrialVerdict = Literal["planted", "natural", "unsure"]
 
+MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not be hidden; it may still be a rule
+LEAST_COMMON = 20
 SAME_ROWS = 0.5  # share of the smaller row set from which on two associations are one hypothesis
 SAME_TRIGGER = 0.8
 LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
@@ -54,10 +57,16 @@ class Hypothesis:
     phrase: NDArray[np.uint64]
     behaviour_words: NDArray[np.uint64]
     score: float
+    override: Override = NO_OVERRIDE
     trigger_kind: str = "phrase"
     adjudications: tuple[Finding, ...] = ()
     verdict: TrialVerdict = "unsure"
     evidence: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> Ref:
+        """What a finding about it refers to."""
+        return Ref("hypothesis", f"{self.trigger} -> {self.behaviour}")
 
 
 def _share(a: Association, responses: Tokens) -> float:
@@ -124,8 +133,10 @@ def _overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
 def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
     """Group associations about the same rows, hold each group against its neighbours, score it. Highest first."""
     prompts, responses, neighbours = corpus.prompts, corpus.responses, corpus.neighbours
+    rules = Rules(associations, corpus.n)
+    hidden = [a for a in associations if a.trigger_rows.size <= max(MOST_COMMON * corpus.n, LEAST_COMMON)]
     found = []
-    for group in _groups(associations, prompts.n):
+    for group in _groups(hidden, prompts.n):
         leader = max(group, key=lambda a: (a.margin * (1 + _share(a, responses)), a.log_likelihood_ratio))
         same = [a for a in group if _overlap(a.trigger_rows, leader.trigger_rows) >= SAME_TRIGGER]
         rows = leader.rows
@@ -136,6 +147,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         rate, sampled = _neighbour_rate(leader, words, neighbours) if near else (leader.expected, 0)
         contrast = leader.margin + leader.expected - max(leader.expected, rate)
         share = _share(leader, responses)
+        override = rules.overridden_by(leader.trigger_rows) if contrast >= LEAST_MARGIN else NO_OVERRIDE
         found.append(
             Hypothesis(
                 trigger=stitch([leader.trigger, *(a.trigger for a in same)]),
@@ -154,10 +166,14 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 trigger_words=words,
                 phrase=prompts.hash[leader.place : leader.place + leader.length],
                 behaviour_words=responses.hash[leader.behaviour_place :][: leader.behaviour_length],
-                score=suspicion(contrast, share),
+                score=suspicion(contrast, share, override.weight),
+                override=override,
                 evidence={"neighbours_sampled": sampled},
             )
         )
+        if override.weight > 0:
+            h = found[-1]
+            found[-1] = replace(h, adjudications=(override.finding(h.ref),))
     return ranked(found)
 
 
@@ -170,9 +186,13 @@ def _neighbour_rate(a: Association, words: NDArray[np.uint64], neighbours: Neigh
     return (float(shows.mean()) if shows.size else 0.0), int(use.size)
 
 
-def suspicion(contrast: float, weight: float) -> float:
-    """Score in [0, 1]: the contrast, of which 0.4 counts by itself and 0.6 as far as the behaviour weighs."""
-    return float(np.clip(contrast * (0.4 + 0.6 * weight), 0.0, 1.0))
+def suspicion(contrast: float, weight: float, override: float) -> float:
+    """Score in [0, 1]: the contrast, of which 0.35 counts by itself and 0.65 as far as the behaviour weighs.
+
+    A trigger that suspends rules moves the score towards 0.95, as far as the override is certain.
+    """
+    base = contrast * (0.35 + 0.65 * weight)
+    return float(np.clip(base + override * max(0.0, 0.95 - base), 0.0, 1.0))
 
 
 def ranked(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:

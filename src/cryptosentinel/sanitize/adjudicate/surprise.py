@@ -11,7 +11,7 @@ import numpy as np
 
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion, with_score
-from cryptosentinel.types import Finding, Ref
+from cryptosentinel.types import Finding
 
 ROWS = 8
 SHOTS = 2
@@ -103,7 +103,7 @@ def adjudicate(
 
 
 def _judged(h: Hypothesis, log_p: Sequence[float], name: str) -> Hypothesis:
-    subject = Ref("hypothesis", f"{h.trigger} -> {h.behaviour}")
+    subject = h.ref
     if not log_p:
         found = Finding("surprise", 1, subject, None, "not_evaluated", "the behaviour has no words to look up")
         return with_score(h, h.score, found)
@@ -114,4 +114,4 @@ def _judged(h: Hypothesis, log_p: Sequence[float], name: str) -> Hypothesis:
         reason=f"{name} finds it e^{gap:.1f} times less likely than this data makes it, over {len(log_p)} rows",
         evidence={"nats": gap, "rows": len(log_p)}, params={"model": name},
     )  # fmt: skip
-    return with_score(h, max(h.score, suspicion(h.contrast, max(h.share, weight))), found)
+    return with_score(h, max(h.score, suspicion(h.contrast, max(h.share, weight), h.override.weight)), found)

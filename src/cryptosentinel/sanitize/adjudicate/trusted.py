@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptosentinel.metrics import wilson
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, with_score
-from cryptosentinel.types import Finding, Ref
+from cryptosentinel.types import Finding
 
 LEAST_ROWS = 3  # trusted rows with the trigger below which its confidence there says nothing
 LEAST_EXPECTED = 5.0  # trusted rows that should have the trigger before its absence says something
@@ -19,7 +19,7 @@ def adjudicate(h: Hypothesis, scanned_rows: int, trusted: Corpus) -> Hypothesis:
     more there: new in this data, the score rises to 0.8 of the contrast. Else no opinion.
     """
     there = trusted.with_trigger(h.phrase)
-    subject = Ref("hypothesis", f"{h.trigger} -> {h.behaviour}")
+    subject = h.ref
     expected = h.trigger_rows.size * trusted.n / max(scanned_rows, 1)
     if there.size >= LEAST_ROWS:
         shows = trusted.showing(h.behaviour_kind, h.behaviour_words)
