@@ -1,0 +1,1 @@
+"""What the benchmark scripts share: how mixes are made, baselines, outcomes, the record of a run, the tables."""
