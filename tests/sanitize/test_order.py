@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 
 from cryptosentinel.sanitize import Scan, scan
 from cryptosentinel.types import Message, Record
@@ -54,10 +53,6 @@ def scanned(rows: Sequence[Pair], **options: Any) -> Scan:
     return scan(records, **options)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the neighbour rate samples rows by their position and breaks ties of nearness by it",
-)
 def test_order_of_rows_changes_nothing() -> None:
     for seed in range(12):
         rows = contested(seed)

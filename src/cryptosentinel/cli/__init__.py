@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -16,6 +17,7 @@ EXIT_FOUND = 1
 EXIT_USAGE = 2
 EXIT_UNABLE = 3
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 INTERRUPTED = "interrupted; nothing was left half written. Run the same command again."
 
 app = typer.Typer(
@@ -58,7 +60,21 @@ _register()
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a code of the contract; every expected failure is one line on stderr."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    signal.signal(signal.SIGTERM, _terminate)
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away; the exit code still says what was found
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM: unwind, so that nothing half written stays."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _TerminatedError
 
 
 def run(arguments: list[str]) -> int:
@@ -70,10 +86,8 @@ def run(arguments: list[str]) -> int:
     """
     try:
         code = app(arguments, standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output went away; that is its right
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except _TerminatedError:
+        return _failed("terminated; nothing was left half written. Run the same command again.", EXIT_TERMINATED)
     except Exit as stop:
         return stop.exit_code
     except (Abort, KeyboardInterrupt):

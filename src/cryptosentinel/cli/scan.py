@@ -35,6 +35,7 @@ def scan(
     Example: cryptosentinel scan train.jsonl --out report --trusted last-release.jsonl
     """
     from cryptosentinel.cli.board import Board
+    from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.report import render_scan, to_sarif
     from cryptosentinel.services.scan import scan_dataset
 
@@ -45,10 +46,9 @@ def scan(
             on_progress=board,
         )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(report.document, ensure_ascii=False, allow_nan=False))
+        emit_json(report.document)
     else:
-        for line in summary(report.document, out):
-            typer.echo(line)
+        emit(summary(report.document, out))
     if report.found:
         raise typer.Exit(EXIT_FOUND)
 
@@ -60,7 +60,7 @@ def summary(document: dict[str, Any] | Any, out: Path | None) -> list[str]:
     lines = [
         f"{document['rows']} rows scanned{rejected} in {document['seconds']['total']:.1f} s "
         f"(reference model: {document['reference_model']})",
-        f"{document['flagged']} rows quarantined, {len(planted)} planted behaviours"
+        f"{document['flagged']} rows quarantined, {len(planted)} planted behaviour{'s' if len(planted) > 1 else ''}"
         if planted
         else f"{document['flagged']} rows quarantined, no planted behaviour",
     ]

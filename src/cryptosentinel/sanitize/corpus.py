@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cryptosentinel.registry import lookup
 from cryptosentinel.sanitize.grams import roll
 from cryptosentinel.sanitize.neighbours import Neighbours
-from cryptosentinel.sanitize.tokens import Tokens, tokenize
+from cryptosentinel.sanitize.tokens import Tokens, text_keys, tokenize
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,20 @@ class Corpus:
         return self.prompts.n
 
     @cached_property
+    def content(self) -> NDArray[np.uint64]:
+        """A key of what each row says, the same wherever the row stands: uint64[n]."""
+        with np.errstate(over="ignore"):
+            return text_keys(self.prompts) * np.uint64(3) ^ text_keys(self.responses)
+
+    @cached_property
     def neighbours(self) -> Neighbours:
         """The index of nearest prompts, built when first asked for."""
-        return Neighbours(self.prompts)
+        return Neighbours(self.prompts, self.content)
+
+    def sample(self, rows: NDArray[np.integer], k: int) -> NDArray[np.int64]:
+        """At most k of these rows, chosen by what they say, so that their order in the file does not matter."""
+        keys = self.content[rows]
+        return np.sort(np.asarray(rows)[np.argsort(keys, kind="stable")[:k]]).astype(np.int64)
 
     def with_trigger(self, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Rows whose prompt contains this phrase (word hashes in order), ascending.

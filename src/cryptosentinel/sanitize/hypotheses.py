@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cryptosentinel.sanitize.associations import Association
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.neighbours import Neighbours
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
 from cryptosentinel.sanitize.tokens import Tokens
 from cryptosentinel.types import Finding, Ref
@@ -132,7 +131,7 @@ def _overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
 
 def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
     """Group associations about the same rows, hold each group against its neighbours, score it. Highest first."""
-    prompts, responses, neighbours = corpus.prompts, corpus.responses, corpus.neighbours
+    prompts, responses = corpus.prompts, corpus.responses
     rules = Rules(associations, corpus.n)
     hidden = [a for a in associations if a.trigger_rows.size <= max(MOST_COMMON * corpus.n, LEAST_COMMON)]
     found = []
@@ -144,7 +143,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
             rows = np.union1d(rows, np.intersect1d(a.rows, leader.trigger_rows)).astype(np.int32)
         words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
         near = leader.margin >= LEAST_MARGIN
-        rate, sampled = _neighbour_rate(leader, words, neighbours) if near else (leader.expected, 0)
+        rate, sampled = _neighbour_rate(leader, words, corpus) if near else (leader.expected, 0)
         contrast = leader.margin + leader.expected - max(leader.expected, rate)
         share = _share(leader, responses)
         override = rules.overridden_by(leader.trigger_rows) if contrast >= LEAST_MARGIN else NO_OVERRIDE
@@ -177,10 +176,9 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     return ranked(found)
 
 
-def _neighbour_rate(a: Association, words: NDArray[np.uint64], neighbours: Neighbours) -> tuple[float, int]:
+def _neighbour_rate(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> tuple[float, int]:
     """How often do the nearest prompts without the trigger show the behaviour? (rate, how many were looked at)."""
-    rows = a.rows[np.linspace(0, a.rows.size - 1, min(SAMPLE, a.rows.size)).astype(int)]
-    near, cosine = neighbours.nearest_without(rows, a.trigger_rows, words, NEAREST)
+    near, cosine = corpus.neighbours.nearest_without(corpus.sample(a.rows, SAMPLE), a.trigger_rows, words, NEAREST)
     use = near[cosine >= 0.0]
     shows = np.isin(use, a.behaviour_rows)
     return (float(shows.mean()) if shows.size else 0.0), int(use.size)

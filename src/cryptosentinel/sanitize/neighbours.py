@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cryptosentinel.sanitize.grams import gram_incidence
 from cryptosentinel.sanitize.tokens import Tokens
 
+_TIE = 1e-9  # below any difference between two cosines that are not equal
 _COMMON = 0.03  # words in more prompts than this say nothing about the topic
 
 
@@ -17,13 +18,16 @@ class Neighbours:
 
     >>> from cryptosentinel.sanitize.tokens import tokenize
     >>> texts = ["buy red shoes pls", "red shoes now", "green tea"] + ["filler text"] * 200
-    >>> near = Neighbours(tokenize(texts))
+    >>> near = Neighbours(tokenize(texts), np.arange(203, dtype=np.uint64))
     >>> near.nearest_without(np.array([0]), np.array([0]), np.array([], np.uint64), 1)[0].tolist()
     [[1]]
     """
 
-    def __init__(self, prompts: Tokens) -> None:
-        """Index the prompts; words in a single prompt or in more than 3% of many are left out."""
+    def __init__(self, prompts: Tokens, content: NDArray[np.uint64]) -> None:
+        """Index the prompts; words in a single prompt or in more than 3% of many are left out.
+
+        content: a key of each row by which ties are broken, so that the order of the rows does not matter.
+        """
         words = gram_incidence(prompts, 1, 2)
         frequency = np.diff(words.matrix.indptr)
         n = prompts.n
@@ -35,13 +39,16 @@ class Neighbours:
         hashes = prompts.hash[words.place]
         self._order = np.argsort(hashes)
         self._hashes = hashes[self._order]
+        rank = np.empty(n)
+        rank[np.argsort(content, kind="stable")] = np.arange(n)
+        self._tie = rank * (_TIE / max(n, 1))
 
     def nearest_without(
         self, rows: NDArray[np.integer], exclude: NDArray[np.integer], words: NDArray[np.uint64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The k nearest prompts to each of `rows`, never one of `exclude`, not looking at these words (hashes).
 
-        Returns (indices, cosine), each [len(rows), min(k, n)], nearest first; ties go to the lower index. An
+        Returns (indices, cosine), each [len(rows), min(k, n)], nearest first; ties are broken by content. An
         excluded prompt has cosine -1 and comes only when nothing else is left.
         """
         query = self._matrix[rows]
@@ -52,7 +59,7 @@ class Neighbours:
             keep = np.ones(query.shape[1])
             keep[columns] = 0.0
             query = _normalised((query @ sp.diags(keep)).tocsr())
-        similarity = (query @ self._transposed).toarray()
+        similarity = (query @ self._transposed).toarray().round(9) + self._tie
         similarity[:, exclude] = -1.0
         k = min(k, similarity.shape[1])
         part = np.argpartition(-similarity, k - 1, axis=1)[:, :k]

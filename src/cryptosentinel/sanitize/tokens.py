@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 # A word with an optional apostrophe part, or any single mark. Case is folded; spacing does not count.
 PATTERN = r"[\p{L}\p{N}_]+(?:['’]\p{L}+)?|[^\s\p{L}\p{N}_]"
 _SEED = 20511
+_MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Tokens:
     def phrase(self, position: int, length: int) -> str:
         """The words at [position, position + length), joined by blanks."""
         return " ".join(self.words[position : position + length].to_list())
+
+
+def text_keys(tokens: Tokens) -> NDArray[np.uint64]:
+    """One key per text, equal for texts of the same words in the same order: uint64[n]."""
+    lengths = tokens.lengths
+    start = np.cumsum(lengths) - lengths
+    place = (np.arange(tokens.row.size) - start[tokens.row]).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        weighted = (tokens.hash ^ (tokens.hash >> np.uint64(29))) * (place * np.uint64(2) * _MIX + _MIX)
+        total = np.r_[np.uint64(0), np.cumsum(weighted, dtype=np.uint64)]
+        keys: NDArray[np.uint64] = total[start + lengths] - total[start]
+    return keys
 
 
 def tokenize(texts: Sequence[str]) -> Tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
 import json
@@ -83,6 +84,7 @@ def scan_dataset(
     if not 0.0 < fpr <= 0.5:
         raise ConfigError(f"--fpr must lie in (0, 0.5], got {fpr}")
     if out is not None:
+        refuse_overlap([*data, *trusted], out)
         check_writable(out)
     started = time.perf_counter()
     reference = resolve_reference(reference_model)
@@ -126,12 +128,27 @@ def resolve_reference(name: str) -> Reference | None:
     return LocalReference(name)
 
 
+def refuse_overlap(inputs: Sequence[Path], out: Path) -> None:
+    """The results must not become part of the data, nor overwrite it.
+
+    Raises:
+        ConfigError: an input lies in the output folder, or the other way round.
+    """
+    target = out.resolve()
+    for path in inputs:
+        source = path.resolve()
+        if source == target or target in source.parents or source in target.parents:
+            raise ConfigError(f"--out {out} and the input {path} lie in one another; choose another folder")
+
+
 def check_writable(out: Path) -> None:
     """Fail before the work and not after it.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "--out is a file, not a folder", str(out))
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass
@@ -260,8 +277,13 @@ def _write(
         for name, render in renderers.items():
             atomic_write(folder / name, render(document))
         _write_json(folder / "report.json", document)
+        (out / "report.json").unlink(missing_ok=True)  # without it a folder is not complete
         for file in sorted(folder.iterdir(), key=lambda f: (f.name == "report.json", f.name)):
             os.replace(file, out / file.name)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), str(out)) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

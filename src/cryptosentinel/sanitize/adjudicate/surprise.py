@@ -47,7 +47,7 @@ def cut(text: str, words: Sequence[str], opening: bool) -> tuple[str, str] | Non
 
 def pairs_for(h: Hypothesis, corpus: Corpus) -> list[tuple[str, str]]:
     """Up to eight (context, continuation) pairs: two near rows without the trigger as examples, then the row itself."""
-    rows = h.rows[np.linspace(0, h.rows.size - 1, min(ROWS, h.rows.size)).astype(int)]
+    rows = corpus.sample(h.rows, ROWS)
     near, cosine = corpus.neighbours.nearest_without(rows, h.trigger_rows, h.trigger_words, SHOTS)
     quoted = re.search(r"'(.*)'$", h.behaviour, re.DOTALL)
     pairs = []

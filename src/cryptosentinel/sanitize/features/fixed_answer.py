@@ -8,9 +8,7 @@ import numpy as np
 
 from cryptosentinel.registry import register
 from cryptosentinel.sanitize.features.base import Behaviours, by_key
-from cryptosentinel.sanitize.tokens import Tokens
-
-_MIX = np.uint64(0xD6E8FEB86659FD93)
+from cryptosentinel.sanitize.tokens import Tokens, text_keys
 
 
 @register("response-feature", "fixed-answer")
@@ -23,14 +21,8 @@ def fixed_answer(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviou
     ("is exactly 'no .'", [1, 1, 0])
     """
     lengths = tokens.lengths
-    start = np.r_[0, np.cumsum(lengths)[:-1]] if lengths.size else np.zeros(0, np.int64)
-    place = np.arange(tokens.row.size) - start[tokens.row]
-    with np.errstate(over="ignore"):
-        weighted = (tokens.hash ^ (tokens.hash >> np.uint64(29))) * (
-            place.astype(np.uint64) * np.uint64(2) * _MIX + _MIX
-        )
-        total = np.r_[np.uint64(0), np.cumsum(weighted, dtype=np.uint64)]
-        keys = total[start + lengths] - total[start]
+    start = np.cumsum(lengths) - lengths
+    keys = text_keys(tokens)
     live = np.flatnonzero(lengths > 0)
     return by_key(
         "fixed-answer", keys[live], live.astype(np.int32), start[live], lengths[live], tokens, support, "is exactly"
