@@ -76,6 +76,13 @@ def _share(a: Association, responses: Tokens) -> float:
     return min(1.0, a.behaviour_length / max(mean, 1.0))
 
 
+def _telling(a: Association, responses: Tokens) -> tuple[float, bool, float, float, str, str]:
+    """Order in which the associations of a group speak for it: strong ones, and among equals those that say most."""
+    share = _share(a, responses)
+    words = any(c.isalnum() for c in a.behaviour.partition("'")[2]) or not a.behaviour_length
+    return round(a.margin * (1 + share), 1), words, share, a.log_likelihood_ratio, a.trigger, a.behaviour
+
+
 def _groups(associations: Sequence[Association], n: int) -> list[list[Association]]:
     """Strongest first: an association joins the group whose leader's rows it mostly shares, else leads its own."""
     leader_of = np.full(n, -1, np.int64)
@@ -136,7 +143,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     hidden = [a for a in associations if a.trigger_rows.size <= max(MOST_COMMON * corpus.n, LEAST_COMMON)]
     found = []
     for group in _groups(hidden, prompts.n):
-        leader = max(group, key=lambda a: (a.margin * (1 + _share(a, responses)), a.log_likelihood_ratio))
+        leader = max(group, key=lambda a: _telling(a, responses))
         same = [a for a in group if _overlap(a.trigger_rows, leader.trigger_rows) >= SAME_TRIGGER]
         rows = leader.rows
         for a in same:
