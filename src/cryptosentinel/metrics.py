@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Z95 = 1.959963984540054
 
@@ -89,7 +88,8 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
     pos, neg = _finite(positive, "positive"), _finite(negative, "negative")
     if not pos.size or not neg.size:
         raise ValueError(f"auroc needs both sides, got {pos.size} positive and {neg.size} negative")
-    ranks = rankdata(np.concatenate([pos, neg]))
+    _, place, count = np.unique(np.concatenate([pos, neg]), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # tied scores share their mean rank
     u = ranks[: pos.size].sum() - pos.size * (pos.size + 1) / 2
     return float(u / (pos.size * neg.size))
 

@@ -9,8 +9,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import xlogy
-from scipy.stats import chi2
+from scipy.special import chdtrc, xlogy
 
 from cryptosentinel.metrics import Z95
 from cryptosentinel.registry import lookup, names
@@ -148,7 +147,7 @@ def _candidates(x: Incidence, y: sp.csc_matrix, support: int, false_discovery_ra
     keep &= wilson_low(both, nf) >= LEAST_CONFIDENCE
     f, g, both, nf, ng, mark = f[keep], g[keep], both[keep], nf[keep], ng[keep], mark[keep]
     g2 = log_likelihood_ratio(both, nf, ng, n)
-    q = q_values(chi2.sf(g2, 1), max(tests, 1))
+    q = q_values(chdtrc(1, g2), max(tests, 1))
     keep = q <= false_discovery_rate
     f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
     order = np.lexsort((g, f, -g2))

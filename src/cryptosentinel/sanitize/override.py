@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from cryptosentinel.sanitize.associations import Association, wilson_low
 from cryptosentinel.types import Finding, Ref
@@ -82,7 +82,7 @@ class Rules:
         look &= low >= LEAST_RULE
         if not look.any():
             return NO_OVERRIDE
-        p = np.where(look, binom.cdf(kept, inside, np.clip(low, 0.0, 1.0)), 2.0)
+        p = np.where(look, bdtr(kept, inside, np.clip(low, 0.0, 1.0)), 2.0)
         best = int(p.argmin())
         rule = self._rules[best]
         return Override(

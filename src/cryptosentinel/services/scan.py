@@ -36,6 +36,7 @@ Render = Callable[[Mapping[str, Any]], str]
 EXAMPLES = 6
 EXAMPLE_CHARACTERS = 2000
 REJECTS_SHOWN = 20
+UNPLANTED_SHOWN = 20  # in the report; hypotheses.json has them all
 BINS = 40
 
 
@@ -184,9 +185,9 @@ def sentence(h: Hypothesis, rows: int) -> str:
     )
 
 
-def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record]) -> dict[str, Any]:
+def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record], examples: int) -> dict[str, Any]:
     """A hypothesis as hypotheses.json has it; `rows` are row numbers over the inputs."""
-    shown = h.rows[np.linspace(0, h.rows.size - 1, min(EXAMPLES, h.rows.size)).astype(int)].tolist()
+    shown = h.rows[np.linspace(0, h.rows.size - 1, min(examples, h.rows.size)).astype(int)].tolist()
     return {
         "trigger": h.trigger,
         "behaviour": h.behaviour,
@@ -239,11 +240,17 @@ def _document(
         "flagged": int(result.flagged.sum()),
         "threshold": POLICY.flag_at,
         "histogram": {"edges": edges.round(4).tolist(), "kept": kept.tolist(), "flagged": flagged.tolist()},
-        "hypotheses": [describe(h, index, records) for h in result.hypotheses],
+        "hypotheses_found": len(result.hypotheses),
+        "hypotheses": [describe(h, index, records, EXAMPLES) for h in _shown(result.hypotheses)],
         "rejects": [
             {"index": r.index, "source": r.source, "line": r.line, "reason": r.reason} for r in rejects[:REJECTS_SHOWN]
         ],
     }
+
+
+def _shown(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    planted = [h for h in hypotheses if h.verdict == "planted"]
+    return planted + [h for h in hypotheses if h.verdict != "planted"][:UNPLANTED_SHOWN]
 
 
 def _sha256(path: Path) -> str:
@@ -270,7 +277,9 @@ def _write(
             folder / "scores.parquet",
         )
         document = dict(report.document)
-        _write_json(folder / "hypotheses.json", document["hypotheses"])
+        shown = {id(h) for h in _shown(result.hypotheses)}
+        described = [describe(h, report.index, records, EXAMPLES * (id(h) in shown)) for h in result.hypotheses]
+        _write_json(folder / "hypotheses.json", described)
         write_jsonl(folder / "findings.jsonl", (asdict(f) for f in _findings(result)))
         write_jsonl(folder / "rejects.jsonl", (asdict(r) for r in report.rejects))
         _split(folder, data, report)
@@ -295,7 +304,12 @@ def _findings(result: Scan) -> Iterable[Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    atomic_write(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1))
+    """One list item a line, one document otherwise: readable, and at the speed of the C encoder."""
+    if isinstance(value, list):
+        text = "[" + ",\n".join(json.dumps(v, ensure_ascii=False, allow_nan=False) for v in value) + "]\n"
+    else:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    atomic_write(path, text)
 
 
 def _split(folder: Path, data: Sequence[Path], report: ScanReport) -> None:
