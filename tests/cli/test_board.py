@@ -17,6 +17,7 @@ def drawn(terminal: bool) -> str:
         board("train [red]undefended", 1, 3)
         board("train [red]undefended", 3, 3)
         board("nothing to do", 0, 0)
+        board("measured undefended asr", 98, 100)
     return out.getvalue()
 
 
@@ -24,6 +25,7 @@ def test_a_terminal_sees_stages_with_their_names_as_they_are() -> None:
     text = drawn(terminal=True)
     assert "train [red]undefended" in text
     assert "3/3" in text
+    assert "98.0%" in text and "measured" not in text
 
 
 def test_a_pipe_sees_nothing() -> None:

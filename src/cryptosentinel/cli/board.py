@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cryptosentinel.metrics import wilson
+
 CELLS = ("clean", "undefended", "defended")
 COLUMNS = (
     ("asr", "with the trigger"),
@@ -22,6 +24,9 @@ COLUMNS = (
 
 class Board:
     """Progress bars on a terminal, and nothing at all elsewhere; is itself a `types.Progress`.
+
+    A stage named "measured MODEL RATE" ("measured undefended asr") is no bar but a cell of the table below the bars:
+    `done` of `total` prompts.
 
     >>> with Board(Console(quiet=True)) as board:
     ...     board("fine-tune", 1, 3)
@@ -39,7 +44,8 @@ class Board:
             console=console,
         )
         self.tasks: dict[str, TaskID] = {}
-        self.live = Live(Group(self.progress), console=console, refresh_per_second=4) if console.is_terminal else None
+        self.measured: dict[str, dict[str, dict[str, float]]] = {}
+        self.live = Live(self.progress, console=console, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> Board:
         """Start drawing."""
@@ -56,6 +62,13 @@ class Board:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Draw where a stage stands."""
+        word, _, rest = stage.partition(" ")
+        cell, _, key = rest.partition(" ")
+        if word == "measured" and cell in CELLS:
+            self.measured.setdefault(cell, {})[key] = wilson(done, total).as_dict()
+            if self.live:
+                self.live.update(Group(self.progress, rates_table(self.measured)))
+            return
         if stage not in self.tasks:
             self.tasks[stage] = self.progress.add_task(stage, total=total)
         self.progress.update(self.tasks[stage], completed=done, total=max(total, 1))

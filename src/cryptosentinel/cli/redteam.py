@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -55,13 +54,14 @@ def run(
 def attack_and_show(*, as_json: bool, **settings: Any) -> None:
     """Run, with a live board on a terminal, and print the result."""
     from cryptosentinel.cli.board import Board, closing_lines, rates_table
+    from cryptosentinel.cli.output import emit_json
     from cryptosentinel.report import render_redteam
     from cryptosentinel.services.redteam import red_team
 
     with Board() as board:
         document = red_team(**settings, render=render_redteam, on_progress=board)
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        emit_json(document)
         return
     console = Console()
     console.print(rates_table(document))
