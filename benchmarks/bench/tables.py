@@ -81,6 +81,26 @@ def speed_table(result: Row) -> str:
     return "\n\n".join([_origin(result["made"]), f"Load average before the runs: {load}.", _table(head, rows)])
 
 
+def redteam_tables(made: Row, targets: Sequence[Row], documents: Sequence[Row]) -> str:
+    """What was asked, and every rate of every run."""
+    cells = ("asr", "untriggered", "topic_without_trigger", "utility")
+    rows = [
+        (d["seed"], f"'{d['trigger']}'", model, *(_interval(d[model][c]) for c in cells))
+        for d in documents
+        for model in ("clean", "undefended", "defended")
+    ]
+    return "\n\n".join(
+        [
+            _origin(made),
+            _table(
+                ("asked, for every seed", "bound", "measured", "met"),
+                [(t["claim"], t["bound"], t["measured"], "yes" if t["met"] else "**no**") for t in targets],
+            ),
+            _table(("seed", "trigger", "model", "with trigger", "without", "topic only", "utility"), rows),
+        ]
+    )
+
+
 def fill(page: Path, name: str, text: str) -> None:
     """Put the text between the markers `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a page.
 
