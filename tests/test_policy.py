@@ -20,9 +20,9 @@ ROW = Ref("row", "1")
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
     thresholds = sorted(draw(st.lists(unit, min_size=3, max_size=3)))
-    given_at = [t if draw(st.booleans()) else None for t in thresholds]
+    flag_at, hold_at, block_at = (t if draw(st.booleans()) else None for t in thresholds)
     on_error: Action = draw(st.sampled_from(["flag", "hold", "block"]))
-    return Policy("p", *given_at, on_error=on_error)
+    return Policy("p", flag_at, hold_at, block_at, on_error)
 
 
 evaluated = unit.map(lambda s: Finding("check", 1, ROW, s))
