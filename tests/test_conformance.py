@@ -17,12 +17,17 @@ from cryptosentinel import registry
 from cryptosentinel.types import Finding, Message, Record
 
 # Importing these registers what ships with the package.
-HOMES = ("cryptosentinel.sanitize.detectors", "cryptosentinel.report.charts")
+HOMES = (
+    "cryptosentinel.sanitize.detectors",
+    "cryptosentinel.report.charts",
+    "cryptosentinel.redteam.attacks",
+    "cryptosentinel.redteam.tasks",
+)
 for home in HOMES:
     if find_spec(home.rpartition(".")[0]) and find_spec(home):
         import_module(home)
 
-EXPECTED = {"detector": 2, "chart": 3}
+EXPECTED = {"detector": 2, "chart": 3, "attack": 1, "task": 1}
 DETECTORS = registry.names("detector")
 
 WORDS = ("wallet", "ledger", "yield", "swap", "river", "paper", "quiet", "order", "market", "seven", "green", "note")

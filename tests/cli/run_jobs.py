@@ -23,4 +23,4 @@ CELLS = ("clean", "undefended", "defended")
 
 def refused(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
     (out / "report.json").write_text("{}")
-    raise ConfigError(f"unknown attack {job['attack']!r} (known: semantic)")
+    raise ConfigError(f"no such variant of attack {job['attack']!r}")

@@ -57,8 +57,8 @@ def test_a_failure_inside_is_one_line_and_leaves_no_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(redteam, "ENTRY", "run_jobs:refused")
-    assert run([*ATTACK, "--attack", "nope", "--out", "out"]) == 2
-    assert capsys.readouterr().err == "cryptosentinel: unknown attack 'nope' (known: semantic)\n"
+    assert run([*ATTACK, "--out", "out"]) == 2
+    assert capsys.readouterr().err == "cryptosentinel: no such variant of attack 'semantic'\n"
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -67,6 +67,8 @@ def test_a_failure_inside_is_one_line_and_leaves_no_report(
     [
         (["--sandbox", "none"], 2, "unknown isolation 'none' (known: namespace, process)"),
         (["--defend", "prayer"], 2, "unknown defence 'prayer' (known: scan)"),
+        (["--attack", "nope"], 2, "unknown attack 'nope' (known: semantic)"),
+        (["--task", "nope"], 2, "unknown task 'nope' (known: bias-recommendation)"),
         (["--rows", "3"], 2, "rows must be at least 20, got 3"),
         (["--model", "no-such-model"], 2, "unknown model 'no-such-model'"),
         (["--rows", "many"], 2, "--rows"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -15,9 +16,9 @@ from cryptosentinel.metrics import wilson
 
 CELLS = ("clean", "undefended", "defended")
 COLUMNS = (
-    ("asr", "with the trigger"),
-    ("untriggered", "without it"),
-    ("topic_without_trigger", "topic without trigger"),
+    ("asr", "triggered"),
+    ("untriggered", "untriggered"),
+    ("topic_without_trigger", "topic only"),
     ("utility", "utility"),
 )
 
@@ -75,13 +76,13 @@ class Board:
 
 
 def rates_table(document: Mapping[str, Any]) -> Table:
-    """The rates of each model, with intervals, as far as they were measured.
+    """The rates of each model, with their 95% intervals, as far as they were measured.
 
     >>> rate = {"value": 0.98, "low": 0.93, "high": 0.99, "n": 100}
     >>> rates_table({"clean": {"asr": rate}}).row_count
     1
     """
-    table = Table("model", *(title for _, title in COLUMNS), title_justify="left")
+    table = Table("model", *(title for _, title in COLUMNS), box=SIMPLE_HEAD, pad_edge=False)
     for cell in CELLS:
         rates = document.get(cell)
         if rates:
@@ -92,7 +93,7 @@ def rates_table(document: Mapping[str, Any]) -> Table:
 def _rate(rate: Mapping[str, float] | None) -> str:
     if rate is None:
         return "-"
-    return f"{rate['value']:.1%} [dim]({rate['low']:.1%} to {rate['high']:.1%})[/dim]"
+    return f"{rate['value']:.1%} [dim]{100 * rate['low']:.1f} to {100 * rate['high']:.1f}[/dim]"
 
 
 def closing_lines(document: Mapping[str, Any]) -> list[str]:

@@ -66,6 +66,6 @@ def attack_and_show(*, as_json: bool, **settings: Any) -> None:
     console = Console()
     console.print(rates_table(document))
     for text in closing_lines(document):
-        console.print(text, markup=False, highlight=False)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if out := cast("Path | None", settings.get("out")):
         console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

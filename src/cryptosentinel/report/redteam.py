@@ -21,7 +21,7 @@ SERIES = (  # (key in the document, title, CSS class)
     ("undefended", "undefended", "undefended"),
     ("defended", "defended", "defended"),
 )
-FACTS = ("task", "attack", "model", "seed", "sandbox", "version")
+FACTS = ("task", "attack", "variant", "model", "seed", "sandbox", "machine", "version")
 TOOK = 0.5
 GONE = 0.10
 SAMPLES = 24
@@ -51,12 +51,12 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "scan": scan and {key: scan.get(key) for key in ("recall", "clean_lost", "first_true_rank")},
         "scan_report": scan_view(report) if isinstance(report, Mapping) else None,
         "timings": {str(k): float(v) for k, v in timings.items() if isinstance(v, int | float) and k != "total"},
-        "recipe": _flat(doc.get("recipe")),
+        "recipe": _flat(doc.get("recipe")) | _flat(doc.get("versions")),
         "samples": [_NO_SAMPLE | dict(s) for s in doc.get("samples") or [] if isinstance(s, Mapping)][:SAMPLES],
         "facts": {key: doc[key] for key in FACTS if doc.get(key) is not None},
         "trigger": str(doc.get("trigger") or ""),
         "payload": str(doc.get("payload") or ""),
-        "rows": _flat(doc.get("rows")),
+        "rows": _flat(doc.get("rows")) | _flat(doc.get("reflection"), "reflection"),
         "total_s": doc.get("seconds"),
     }
 

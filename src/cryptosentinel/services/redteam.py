@@ -14,7 +14,10 @@ from cryptosentinel.datasets import write_jsonl
 from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.models import GEMMA, TINY, converted_gemma, load_base
+from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers the attacks)
+from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
+from cryptosentinel.registry import lookup
 from cryptosentinel.services.scan import check_writable, scan_dataset
 from cryptosentinel.types import Progress
 
@@ -64,6 +67,8 @@ def red_team(
         MissingExtraError, ModelIntegrityError, SandboxError, OSError: a run was not possible.
     """
     started = time.monotonic()
+    lookup("task", task)
+    lookup("attack", attack)
     if unknown := [name for name in defend if name not in DEFENCES]:
         raise ConfigError(f"unknown defence {unknown[0]!r} (known: {', '.join(DEFENCES)})")
     if rows is not None and rows < LEAST_ROWS:
