@@ -61,6 +61,8 @@ _register()
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a code of the contract; every expected failure is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
+    if sys.stdout is None:  # the caller closed it; the exit code still says what was found
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays for as long as the process
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
@@ -117,5 +119,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    typer.echo("cryptosentinel: " + " ".join(message.split()), err=True)
+    try:
+        typer.echo("cryptosentinel: " + " ".join(message.split()), err=True)
+    except OSError:  # nobody can be told, but the code must not become that of a traceback: 1 means "found something"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
