@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +59,7 @@ def provenance(script: str, options: Mapping[str, Any], packages: Sequence[str] 
         words += [f"--{name.replace('_', '-')}", *map(str, listed)]
     changed = _git("status", "--porcelain", "--", "src", "benchmarks/*.py")
     return {
-        "command": " ".join(["python", f"benchmarks/{script}", *words]),
+        "command": shlex.join(["python", f"benchmarks/{script}", *words]),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(changed),

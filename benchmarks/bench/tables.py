@@ -61,7 +61,7 @@ def sanitize_tables(result: Row) -> str:
         others = sorted({p["method"] for p in pooled if p["method"] != "scan"})
         if rows and others:
             parts += [
-                f"**Poison {rate:.1%}: recall at 1% FPR (AUROC) beside the baselines**",
+                f"**Poison {rate:.1%}: the scan beside the baselines** (recall at 1% FPR; hard negatives above; AUROC)",
                 _table(("attack", "scan", *others), [_beside(p, pooled, others) for p in rows]),
             ]
     alone = [(b["background"], b["rows"], b["flagged"], b["planted"]) for b in result["backgrounds"]]
@@ -117,7 +117,7 @@ def fill(page: Path, name: str, text: str) -> None:
 
 def _scan_row(p: Row) -> tuple[Any, ...]:
     rank = p["first_true_rank"] if p["first_true_rank"] is not None else "none"
-    if p["first_true_rank"] != 1 and p["mixes"] > 1:
+    if p["at_rank_1"] and p["first_true_rank"] != 1:
         rank = f"{rank} (1 in {p['at_rank_1']} of {p['mixes']})"
     hard = _share(p["hard_above"]) if p["hard_above"]["n"] else "-"
     precision = f"{p['precision']['value']:.3f}" if p["precision"] else "-"
@@ -134,8 +134,12 @@ def _beside(p: Row, pooled: Sequence[Row], others: Sequence[str]) -> tuple[str, 
     same = {q["method"]: q for q in pooled if q["attack"] == p["attack"] and q["rate"] == p["rate"]}
     blind = same.get(BLIND)
     mark = " no detection" if blind and p["recall"]["value"] < blind["recall"]["value"] + NO_DETECTION else ""
-    cells = [f"{q['recall']['value']:.3f} ({q['auroc']:.2f})" if (q := same.get(m)) else "-" for m in others]
-    return _name(p), f"{p['recall']['value']:.3f} ({p['auroc']:.2f}){mark}", *cells
+    return _name(p), _brief(p) + mark, *(_brief(same[m]) if m in same else "-" for m in others)
+
+
+def _brief(p: Row) -> str:
+    hard = f"{p['hard_above']['value']:.0%}" if p["hard_above"]["n"] else "-"
+    return f"{p['recall']['value']:.3f}; {hard}; {p['auroc']:.2f}"
 
 
 def _name(p: Row) -> str:
