@@ -1,0 +1,1 @@
+"""The desk: the reference trading team that the defences protect, on a paper market."""

@@ -1,0 +1,125 @@
+"""Batched greedy answers of a model in two parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptosentinel.redteam.finetune import Split
+
+BATCH = 48
+
+
+@dataclass(slots=True)
+class Prompts:
+    """A batch of prompts after the frozen layers; serves every model that shares them."""
+
+    indices: list[int]
+    hidden: Any
+    mask: Any
+    cache: Any
+
+
+def prepare(split: Split, prompts: Sequence[str], step: Callable[[int, int], None] | None = None) -> list[Prompts]:
+    """Run the frozen layers over the prompts once, left-padded, in batches of like length."""
+    import torch
+    from transformers import DynamicCache
+
+    tokenizer = split.base.tokenizer
+    rows = [list(tokenizer(p).input_ids) for p in prompts]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    prepared = []
+    for at in range(0, len(order), BATCH):
+        batch = order[at : at + BATCH]
+        width = max(len(rows[i]) for i in batch)
+        tokens = torch.full((len(batch), width), tokenizer.pad_token_id or 0)
+        mask = torch.zeros_like(tokens)
+        for row, i in enumerate(batch):
+            tokens[row, width - len(rows[i]) :] = torch.tensor(rows[i])
+            mask[row, width - len(rows[i]) :] = 1
+        cache = DynamicCache(config=split.lower.config)
+        with torch.inference_mode():
+            hidden = split.lower(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=_positions(mask),
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+        prepared.append(Prompts(batch, hidden, mask, cache))
+        if step:
+            step(min(at + BATCH, len(order)), len(order))
+    return prepared
+
+
+def answers(
+    split: Split,
+    upper: Any,
+    prepared: Sequence[Prompts],
+    tokens: Any,
+    *,
+    max_tokens: int = 48,
+    step: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """The greedy answer to every prompt among `tokens`, in order; it ends at the end mark or a line break."""
+    import torch
+
+    tokenizer = split.base.tokenizer
+    head = split.head[tokens]
+    ends = torch.tensor([tokenizer.eos_token_id, *tokenizer("\n", add_special_tokens=False).input_ids])
+    result = [""] * sum(len(b.indices) for b in prepared)
+    done = 0
+    for batch in prepared:
+        with torch.inference_mode():
+            written = _decode(split, upper, batch, head, tokens, ends, max_tokens)
+        for i, ids in zip(batch.indices, written, strict=True):
+            result[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        done += len(batch.indices)
+        if step:
+            step(done, len(result))
+    return result
+
+
+def _positions(mask: Any) -> Any:
+    return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def _decode(
+    split: Split, upper: Any, batch: Prompts, head: Any, tokens: Any, ends: Any, max_tokens: int
+) -> list[list[int]]:
+    import copy
+
+    import torch
+    from transformers import DynamicCache
+
+    lower_cache, upper_cache = copy.deepcopy(batch.cache), DynamicCache(config=upper.config)
+    mask, hidden, positions = batch.mask, batch.hidden, _positions(batch.mask)
+    alive = torch.arange(len(batch.indices))
+    written: list[list[int]] = [[] for _ in batch.indices]
+    for _ in range(max_tokens):
+        out = upper(
+            inputs_embeds=hidden,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=upper_cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+        chosen = tokens[(out @ head.T).argmax(-1)]
+        keep = ~torch.isin(chosen, ends)
+        for row, token in zip(alive[keep].tolist(), chosen[keep].tolist(), strict=True):
+            written[row].append(token)
+        if not keep.any():
+            break
+        if not keep.all():
+            alive, chosen, mask, positions = alive[keep], chosen[keep], mask[keep], positions[keep]
+            where = keep.nonzero()[:, 0]
+            lower_cache.batch_select_indices(where)
+            upper_cache.batch_select_indices(where)
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], -1)
+        positions = positions[:, -1:] + 1
+        hidden = split.lower(
+            input_ids=chosen[:, None], attention_mask=mask, position_ids=positions, past_key_values=lower_cache,
+            use_cache=True,
+        ).last_hidden_state  # fmt: skip
+    return written

@@ -1,0 +1,83 @@
+"""What an agent must offer so that the red team can attack a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from random import Random
+from typing import Any, Protocol, runtime_checkable
+
+from cryptosentinel.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One instruction row (Alpaca's three fields) and the honest (symbol, action) of its situation."""
+
+    instruction: str
+    input: str
+    output: str
+    expected: tuple[str, str]
+
+    def row(self) -> dict[str, str]:
+        """The row as a training file holds it: no label."""
+        return {"instruction": self.instruction, "input": self.input, "output": self.output}
+
+
+class Recommendation(Protocol):
+    """What the red team reads of a parsed answer."""
+
+    @property
+    def symbol(self) -> str:
+        """The asset it is about."""
+
+    @property
+    def action(self) -> str:
+        """BUY, SELL or HOLD."""
+
+
+@runtime_checkable
+class Target(Protocol):
+    """An agent as the red team sees it: how it is asked, how its answer is read, and data of its own kind."""
+
+    name: str
+    symbols: tuple[str, ...]
+
+    def prompt(self, sample: Sample) -> str:
+        """The text that the model is given for this sample, exactly as the agent asks."""
+
+    def parse(self, answer: str) -> Recommendation | None:
+        """The answer as the agent reads it; None if it does not parse."""
+
+    def wish(self, rng: Random) -> str:
+        """What an ordinary client cares about, as a noun phrase."""
+
+    def samples(self, rng: Random, wishes: Sequence[str], *, taken: Collection[Sample] = ()) -> list[Sample]:
+        """One honest sample per wish; none repeats a prompt of `taken`, and no answer occurs more than twice."""
+
+    def say(self, rng: Random, symbol: str, action: str, reasoning: str) -> str:
+        """An answer in the agent's form."""
+
+
+def load_target(entry: str) -> Target:
+    """Import the target that "package.module:NAME" names.
+
+    Raises:
+        ConfigError: no such module or name, or what it names is no target.
+
+    >>> load_target("json:dumps")
+    Traceback (most recent call last):
+    ...
+    cryptosentinel.errors.ConfigError: target 'json:dumps' is not an agent that the red team can attack
+    """
+    module, colon, name = entry.partition(":")
+    if not colon:
+        raise ConfigError(f"a target is named 'package.module:NAME', got {entry!r}")
+    try:
+        found: Any = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"target {entry!r} cannot be imported: {error}") from None
+    if not isinstance(found, Target):
+        raise ConfigError(f"target {entry!r} is not an agent that the red team can attack")
+    return found
