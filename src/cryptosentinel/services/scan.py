@@ -287,7 +287,7 @@ def _write(
         _write_json(folder / "hypotheses.json", described)
         write_jsonl(folder / "findings.jsonl", (asdict(f) for f in _findings(result)))
         write_jsonl(folder / "rejects.jsonl", (asdict(r) for r in report.rejects))
-        _split(folder, data, report)
+        _split(folder, data, report, records)
         for name, render in renderers.items():
             atomic_write(folder / name, render(document))
         _write_json(folder / "report.json", document)
@@ -317,26 +317,26 @@ def _write_json(path: Path, value: Any) -> None:
     atomic_write(path, text)
 
 
-def _split(folder: Path, data: Sequence[Path], report: ScanReport) -> None:
+def _split(folder: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record]) -> None:
     """Read the inputs once more and write each row, as it was, to clean.jsonl or quarantine.jsonl.
 
     Raises:
         DataError: the rows are not the ones that were scanned.
     """
     flagged = set(np.asarray(report.index, dtype=np.int64)[report.scan.flagged].tolist())
-    known = set(report.index)
+    scanned = dict(zip(report.index, records, strict=True))
 
     def rows(wanted: bool) -> Iterable[dict[str, Any]]:
         seen = 0
         for i, row in read_rows(data):
             if isinstance(row, Record):
-                if i not in known:
+                if scanned.get(i) != row:
                     raise DataError(f"row {i} changed while the data was being scanned")
                 seen += 1
                 if (i in flagged) == wanted:
                     yield write_record(row)
-        if seen != len(known):
-            raise DataError(f"the data changed while being scanned: {len(known)} rows before, {seen} after")
+        if seen != len(scanned):
+            raise DataError(f"the data changed while being scanned: {len(scanned)} rows before, {seen} after")
 
     write_jsonl(folder / "clean.jsonl", rows(wanted=False))
     write_jsonl(folder / "quarantine.jsonl", rows(wanted=True))
