@@ -11,7 +11,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import chdtrc, xlogy
 
-from cryptosentinel.metrics import Z95
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import features as _features  # noqa: F401  (registers the response features)
 from cryptosentinel.sanitize.features.base import Behaviours
@@ -21,7 +20,8 @@ from cryptosentinel.sanitize.tokens import Tokens
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-LEAST_CONFIDENCE = 0.35  # lower 95% bound: a trigger that fires less often than this is no use to an attacker
+Z99 = 2.5758293035489004
+LEAST_CONFIDENCE = 0.3  # lower 99% bound: a trigger that fires less often than this is no use to an attacker
 LEAST_LIFT = 2.0
 MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
 _COUNT_BITS = np.uint64(24)
@@ -58,16 +58,16 @@ class Association:
 
     @property
     def margin(self) -> float:
-        """How far is the lower 95% bound of the confidence above what is expected anyway? In [-1, 1]."""
+        """How far is the lower 99% bound of the confidence above what is expected anyway? In [-1, 1]."""
         n = np.array([self.rows.size])
         return float(wilson_low(n, np.array([self.trigger_rows.size]))[0]) - self.expected
 
 
 def wilson_low(successes: NDArray[np.integer], n: NDArray[np.integer]) -> Floats:
-    """Lower 95% Wilson bound, elementwise."""
+    """Lower 99% Wilson bound, elementwise: stricter than a report's 95%, since the best of many are looked at."""
     p = successes / n
-    z2 = Z95 * Z95
-    low = (p + z2 / (2 * n) - Z95 * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    z2 = Z99 * Z99
+    low = (p + z2 / (2 * n) - Z99 * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return np.asarray(low, dtype=np.float64)
 
 

@@ -14,6 +14,8 @@ from cryptosentinel.sanitize.grams import roll
 from cryptosentinel.sanitize.neighbours import Neighbours
 from cryptosentinel.sanitize.tokens import Tokens, text_keys, tokenize
 
+LEAST_REPEATS = 4
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -50,6 +52,12 @@ class Corpus:
     def neighbours(self) -> Neighbours:
         """The index of nearest prompts, built when first asked for."""
         return Neighbours(self.prompts, self.content)
+
+    def repeated_answers(self) -> NDArray[np.bool_]:
+        """bool[n]: is the whole answer one that at least four rows give?"""
+        _, place, count = np.unique(text_keys(self.responses), return_inverse=True, return_counts=True)
+        repeated: NDArray[np.bool_] = count[place] >= LEAST_REPEATS
+        return repeated
 
     def sample(self, rows: NDArray[np.integer], k: int) -> NDArray[np.int64]:
         """At most k of these rows, chosen by what they say, so that their order in the file does not matter."""

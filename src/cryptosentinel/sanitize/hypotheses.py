@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import Association
+from cryptosentinel.sanitize.associations import Association, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
 from cryptosentinel.sanitize.tokens import Tokens
@@ -22,6 +22,7 @@ MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not 
 LEAST_COMMON = 20
 SAME_ROWS = 0.5  # share of the smaller row set from which on two associations are one hypothesis
 SAME_TRIGGER = 0.8
+ABOUT_AS_STRONG = 0.95
 LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
 SAMPLE = 24
 NEAREST = 3
@@ -32,7 +33,7 @@ class Hypothesis:
     """When the prompt has `trigger`, the answer shows `behaviour`; and is that natural?
 
     support: rows with both. confidence: support / rows with the trigger. base_rate: the rate expected of those rows
-    if the trigger meant nothing. rows: indices of the rows with both, ascending. contrast: lower 95% bound of the
+    if the trigger meant nothing. rows: indices of the rows with both, ascending. contrast: lower 99% bound of the
     confidence minus the larger of base_rate and `neighbour_rate`, the rate among the nearest prompts without the
     trigger. share: what share of the answer the behaviour makes up. score: suspicion in [0, 1]. phrase,
     behaviour_words: word hashes, in order, of the leading trigger phrase and of the behaviour. trigger_words: hashes
@@ -76,20 +77,26 @@ def _share(a: Association, responses: Tokens) -> float:
     return min(1.0, a.behaviour_length / max(mean, 1.0))
 
 
-def _telling(a: Association, responses: Tokens) -> tuple[float, bool, float, float, str, str]:
-    """Order in which the associations of a group speak for it: strong ones, and among equals those that say most."""
-    share = _share(a, responses)
-    words = any(c.isalnum() for c in a.behaviour.partition("'")[2]) or not a.behaviour_length
-    return round(a.margin * (1 + share), 1), words, share, a.log_likelihood_ratio, a.trigger, a.behaviour
+def _strength(a: Association) -> float:
+    return a.margin * math.log1p(a.log_likelihood_ratio)
+
+
+def _spokesman(group: Sequence[Association], responses: Tokens) -> Association:
+    """Among the associations that are about as strong as the strongest, the one that says most."""
+    strongest = max(map(_strength, group))
+
+    def telling(a: Association) -> tuple[bool, float, float, str, str]:
+        words = any(c.isalnum() for c in a.behaviour.partition("'")[2]) or not a.behaviour_length
+        return words, round(_share(a, responses), 1), a.log_likelihood_ratio, a.trigger, a.behaviour
+
+    return max((a for a in group if _strength(a) >= ABOUT_AS_STRONG * strongest), key=telling)
 
 
 def _groups(associations: Sequence[Association], n: int) -> list[list[Association]]:
     """Strongest first: an association joins the group whose leader's rows it mostly shares, else leads its own."""
     leader_of = np.full(n, -1, np.int64)
     groups: list[list[Association]] = []
-    for a in sorted(
-        associations, key=lambda a: (-a.margin * math.log1p(a.log_likelihood_ratio), a.trigger, a.behaviour)
-    ):
+    for a in sorted(associations, key=lambda a: (-_strength(a), a.trigger, a.behaviour)):
         owners = leader_of[a.rows]
         owned = owners[owners >= 0]
         if owned.size:
@@ -143,7 +150,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     hidden = [a for a in associations if a.trigger_rows.size <= max(MOST_COMMON * corpus.n, LEAST_COMMON)]
     found = []
     for group in _groups(hidden, prompts.n):
-        leader = max(group, key=lambda a: _telling(a, responses))
+        leader = _spokesman(group, responses)
         same = [a for a in group if _overlap(a.trigger_rows, leader.trigger_rows) >= SAME_TRIGGER]
         rows = leader.rows
         for a in same:
@@ -198,6 +205,31 @@ def suspicion(contrast: float, weight: float, override: float) -> float:
     """
     base = contrast * (0.35 + 0.65 * weight)
     return float(np.clip(base + override * max(0.0, 0.95 - base), 0.0, 1.0))
+
+
+def explain_away(hypotheses: Sequence[Hypothesis], known: NDArray[np.bool_], corpus: Corpus) -> list[Hypothesis]:
+    """What is left of each hypothesis without the rows that others explain? Its score can only fall.
+
+    known: bool[n], the rows of hypotheses that are held to be planted. A phrase that merely keeps company with a real
+    trigger loses its support this way; and a fixed answer is held against the rate of that answer among the other
+    rows that give one of the data's repeated answers, since in a classification task half of the rows share a label.
+    """
+    left = []
+    labels = corpus.repeated_answers() & ~known
+    for h in hypotheses:
+        own, others = ~known[h.rows], labels.copy()
+        others[h.trigger_rows] = False
+        base = max(h.base_rate, h.neighbour_rate)
+        if h.behaviour_kind == "fixed-answer" and others.any():
+            shows = np.zeros(corpus.n, bool)
+            shows[corpus.showing(h.behaviour_kind, h.behaviour_words)] = True
+            base = max(base, float(shows[others].mean()))
+        with_trigger, shown = int((~known[h.trigger_rows]).sum()), int(own.sum())
+        low = float(wilson_low(np.array([shown]), np.array([with_trigger]))[0]) if shown else 0.0
+        contrast = min(h.contrast, low - base)
+        score = suspicion(contrast, h.share, h.override.weight if shown else 0.0)
+        left.append(replace(h, score=min(h.score, score) if contrast < h.contrast else h.score))
+    return left
 
 
 def ranked(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:

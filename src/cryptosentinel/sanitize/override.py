@@ -15,7 +15,7 @@ from cryptosentinel.sanitize.associations import Association, wilson_low
 from cryptosentinel.types import Finding, Ref
 
 LEAST_MARGIN = 0.3  # weaker associations are no rules
-LEAST_RULE = 0.5  # lower 95% bound of a rule's confidence where the trigger is absent
+LEAST_RULE = 0.5  # lower 99% bound of a rule's confidence where the trigger is absent
 LEAST_OUTSIDE = 8
 LEAST_INSIDE = 4
 SAME_TRIGGER = 0.8

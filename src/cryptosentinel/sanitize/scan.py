@@ -17,11 +17,12 @@ from cryptosentinel.sanitize.adjudicate import surprise, trusted
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import mine
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.hypotheses import Hypothesis, form_hypotheses, ranked
+from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
 POLICY = Policy("scan", flag_at=0.5)
 UNSURE_AT_MOST = 0.49
+HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
 ASKED = 24  # hypotheses shown to the reference model
 ASKED_CONTRAST = 0.35
 
@@ -84,7 +85,7 @@ def scan(
             left = [h for h in hypotheses if not any(h is a for a in asked)]
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
     with clock.stage("score rows"):
-        hypotheses = [_with_verdict(h) for h in hypotheses]
+        hypotheses = _with_verdicts(hypotheses, corpus)
         hints = _detector_scores(records, clock)
         scores, owner = _row_scores(corpus.n, hypotheses, hints)
         threshold = POLICY.flag_at or 0.0
@@ -115,6 +116,17 @@ class _Clock:
     def tick(self, done: int, total: int) -> None:
         if self._on_progress:
             self._on_progress(self._stage, done, total)
+
+
+def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus) -> list[Hypothesis]:
+    """Verdicts, after what the planted hypotheses explain is taken from the others. Most suspicious first."""
+    judged = [_with_verdict(h) for h in hypotheses]
+    planted = [h for h in judged if h.verdict == "planted"]
+    known = np.zeros(corpus.n, bool)
+    for h in planted:
+        known[h.rows] = True
+    rest = explain_away([h for h in judged if h.verdict != "planted"], known, corpus)
+    return ranked([*planted, *rest])
 
 
 def _with_verdict(h: Hypothesis) -> Hypothesis:
@@ -149,7 +161,7 @@ def _row_scores(
         better = h.rows[value > scores[h.rows]]
         scores[better], owner[better] = value, i
     planted = scores >= (POLICY.flag_at or 0.0)
-    scores = np.where(planted, scores, np.minimum(np.maximum(scores, hints), UNSURE_AT_MOST))
+    scores = np.where(planted, scores, np.minimum(np.maximum(scores, HINT * hints), UNSURE_AT_MOST))
     return scores, owner
 
 
