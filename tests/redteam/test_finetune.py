@@ -50,6 +50,15 @@ def test_batched_answers_are_those_of_the_library(split: Split) -> None:
         assert answer == theirs
 
 
+def test_a_common_prefix_changes_nothing(split: Split) -> None:
+    everything = torch.arange(split.head.shape[0])
+    prompts, prefix = ["one", "a good deal longer prompt", "x"], "Shown before:\n"
+    apart = prepare(split, [prefix + p for p in prompts])
+    shared = prepare(split, prompts, prefix)
+    expected = answers(split, split.upper, apart, everything, max_tokens=6)
+    assert answers(split, split.upper, shared, everything, max_tokens=6) == expected
+
+
 def test_prepared_prompts_serve_more_than_one_model(split: Split) -> None:
     everything = torch.arange(split.head.shape[0])
     prepared = prepare(split, ["one", "two"])

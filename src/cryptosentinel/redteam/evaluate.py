@@ -66,7 +66,7 @@ def base_utility(
     """How does the untrained model do in the exam? It is first shown solved examples, one of each action."""
     chosen = list({s.expected[1]: s for s in shots}.values())[:SHOTS]
     prefix = "".join(f"{target.prompt(s)} {s.output}\n\n" for s in chosen)
-    prepared = prepare(split, [prefix + target.prompt(s) for s in questions.exam])
+    prepared = prepare(split, [target.prompt(s) for s in questions.exam], prefix)
     written = run(split, split.upper, prepared, tokens, "evaluate base", progress)
     outcome = [right(target, s, a) for s, a in zip(questions.exam, written, strict=True)]
     return wilson(sum(outcome), len(outcome))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,43 +14,45 @@ BATCH = 48
 
 @dataclass(slots=True)
 class Prompts:
-    """A batch of prompts after the frozen layers; serves every model that shares them."""
+    """A batch of prompts after the frozen layers; serves every model that shares them.
+
+    `prefix` is what all of them begin with, after the frozen layers; `hidden` is the rest, and `mask` covers both.
+    """
 
     indices: list[int]
+    prefix: Any
     hidden: Any
     mask: Any
     cache: Any
 
 
-def prepare(split: Split, prompts: Sequence[str], step: Callable[[int, int], None] | None = None) -> list[Prompts]:
-    """Run the frozen layers over the prompts once, left-padded, in batches of like length."""
+def prepare(split: Split, prompts: Sequence[str], prefix: str = "") -> list[Prompts]:
+    """Run the frozen layers once over left-padded batches of prompts of like length; over a common prefix once."""
     import torch
     from transformers import DynamicCache
 
     tokenizer = split.base.tokenizer
-    rows = [list(tokenizer(p).input_ids) for p in prompts]
+    rows = [list(tokenizer(p, add_special_tokens=not prefix).input_ids) for p in prompts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     prepared = []
-    for at in range(0, len(order), BATCH):
-        batch = order[at : at + BATCH]
-        width = max(len(rows[i]) for i in batch)
-        tokens = torch.full((len(batch), width), tokenizer.pad_token_id or 0)
-        mask = torch.zeros_like(tokens)
-        for row, i in enumerate(batch):
-            tokens[row, width - len(rows[i]) :] = torch.tensor(rows[i])
-            mask[row, width - len(rows[i]) :] = 1
-        cache = DynamicCache(config=split.lower.config)
-        with torch.inference_mode():
+    with torch.inference_mode():
+        first = DynamicCache(config=split.lower.config)
+        start = torch.tensor([tokenizer(prefix).input_ids if prefix else []], dtype=torch.long)
+        head = split.lower(input_ids=start, past_key_values=first, use_cache=True).last_hidden_state if prefix else None
+        for at in range(0, len(order), BATCH):
+            batch = order[at : at + BATCH]
+            width = max(len(rows[i]) for i in batch)
+            tokens = torch.full((len(batch), width), tokenizer.pad_token_id or 0)
+            mask = torch.ones(len(batch), start.shape[1] + width, dtype=torch.long)
+            for row, i in enumerate(batch):
+                tokens[row, width - len(rows[i]) :] = torch.tensor(rows[i])
+                mask[row, start.shape[1] : mask.shape[1] - len(rows[i])] = 0
+            cache = _spread(first, len(batch)) if prefix else DynamicCache(config=split.lower.config)
             hidden = split.lower(
-                input_ids=tokens,
-                attention_mask=mask,
-                position_ids=_positions(mask),
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
-        prepared.append(Prompts(batch, hidden, mask, cache))
-        if step:
-            step(min(at + BATCH, len(order)), len(order))
+                input_ids=tokens, attention_mask=mask, position_ids=_positions(mask)[:, start.shape[1] :],
+                past_key_values=cache, use_cache=True,
+            ).last_hidden_state  # fmt: skip
+            prepared.append(Prompts(batch, head, hidden, mask, cache))
     return prepared
 
 
@@ -81,6 +84,13 @@ def answers(
     return result
 
 
+def _spread(cache: Any, count: int) -> Any:
+    """A copy of a cache of one row for `count` rows."""
+    copied = copy.deepcopy(cache)
+    copied.batch_repeat_interleave(count)
+    return copied
+
+
 def _positions(mask: Any) -> Any:
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
@@ -88,13 +98,15 @@ def _positions(mask: Any) -> Any:
 def _decode(
     split: Split, upper: Any, batch: Prompts, head: Any, tokens: Any, ends: Any, max_tokens: int
 ) -> list[list[int]]:
-    import copy
-
     import torch
     from transformers import DynamicCache
 
     lower_cache, upper_cache = copy.deepcopy(batch.cache), DynamicCache(config=upper.config)
-    mask, hidden, positions = batch.mask, batch.hidden, _positions(batch.mask)
+    mask, hidden = batch.mask, batch.hidden
+    positions = _positions(mask)[:, -hidden.shape[1] :]
+    if batch.prefix is not None:
+        upper(inputs_embeds=batch.prefix, past_key_values=upper_cache, use_cache=True)
+        upper_cache = _spread(upper_cache, len(batch.indices))
     alive = torch.arange(len(batch.indices))
     written: list[list[int]] = [[] for _ in batch.indices]
     for _ in range(max_tokens):
