@@ -99,7 +99,8 @@ def test_rows_that_are_bad_in_every_way_are_set_aside_and_the_rest_is_scanned(
     tmp_path: Path, rows: Callable[..., Any], command: Callable[..., Any]
 ) -> None:
     good = [json.dumps(r | {"id": "twin"}).encode() for r in rows(150, 12)]
-    huge = json.dumps({"instruction": "long " * 1_000_000, "input": "", "output": "word " * 1_100_000}).encode()
+    text = ("long" * 25 + " ") * 52_000
+    huge = json.dumps({"instruction": text, "input": "", "output": text}).encode()
     odd = {
         b'{"instruction": "\xff", "output": "x"}': "not UTF-8",
         b'{"instruction": "Buy?"}': "no answer",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, false_discovery_control
 
 from cryptosentinel.metrics import wilson
-from cryptosentinel.sanitize.associations import Association, log_likelihood_ratio, mine, q_values, wilson_low
+from cryptosentinel.sanitize.associations import Z99, Association, log_likelihood_ratio, mine, q_values, wilson_low
 from cryptosentinel.sanitize.tokens import tokenize
 
 chances = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.01, 0.5]), min_size=1, max_size=30)
@@ -47,7 +47,7 @@ def test_log_likelihood_ratio_agrees_with_scipy(a: int, b: int, c: int, d: int) 
 @given(st.lists(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=1))
 def test_the_vectorised_bound_is_wilsons(counts: list[tuple[int, int]]) -> None:
     successes, n = np.array(counts).T
-    np.testing.assert_allclose(wilson_low(successes, n), [wilson(k, m).low for k, m in counts], atol=1e-12)
+    np.testing.assert_allclose(wilson_low(successes, n), [wilson(k, m, Z99).low for k, m in counts], atol=1e-12)
 
 
 def mined(rows: list[tuple[str, str]]) -> list[Association]:
@@ -67,7 +67,7 @@ def test_an_association_says_where_it_is_and_how_strong() -> None:
     assert best.confidence == 1.0
     assert 0.0 < best.q_value < 1e-9 < best.log_likelihood_ratio
     assert best.expected < 0.01
-    assert best.margin == pytest.approx(wilson(20, 20).low - best.expected)
+    assert best.margin == pytest.approx(wilson(20, 20, Z99).low - best.expected)
     assert all(a.rows.size >= 4 and set(a.rows.tolist()) <= set(a.trigger_rows.tolist()) for a in found)
 
 
