@@ -124,7 +124,9 @@ class _Pairs:
     q: Floats
 
 
-def _candidates(x: Incidence, y: sp.csc_matrix, support: int, false_discovery_rate: float) -> _Pairs:
+def _candidates(
+    x: Incidence, y: sp.csc_matrix, part: NDArray[np.bool_], support: int, false_discovery_rate: float
+) -> _Pairs:
     """The significant pairs, one for each distinct set of rows.
 
     One sparse product gives for every pair both the count (low 24 bits) and a signature of the rows (the rest), so
@@ -150,7 +152,7 @@ def _candidates(x: Incidence, y: sp.csc_matrix, support: int, false_discovery_ra
     q = q_values(chdtrc(1, g2), max(tests, 1))
     keep = q <= false_discovery_rate
     f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
-    order = np.lexsort((g, f, -g2))
+    order = np.lexsort((g, f, part[g], -g2))
     _, first = np.unique(mark[order], return_index=True)
     chosen = order[np.sort(first)]
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
@@ -191,7 +193,8 @@ def mine(
     y = sp.hstack([k.matrix for k in kinds], format="csc")
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
-    pairs = _candidates(x, y, support, false_discovery_rate)
+    part = np.array([k.kind in ("phrase", "opening") for k in kinds])[owner]
+    pairs = _candidates(x, y, part, support, false_discovery_rate)
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
     strata = _Strata(prompts.n)
@@ -209,7 +212,13 @@ def mine(
         mention = np.zeros(0, np.int32)
         if kind.place[local] >= 0:
             hashes = responses.hash[kind.place[local] : kind.place[local] + kind.length[local]]
-            telling = hashes[np.argmin(word_rows[np.searchsorted(words, hashes)])]
+            own = hashes[~np.isin(hashes, prompts.hash[place : place + length])]
+            if kind.kind == "fixed-answer" and 2 * own.size > hashes.size:
+                hashes = own  # quoting the trigger does not make a whole answer an echo of it
+            # of equally rare words, the one that prompts use least tells most
+            asked = np.array([prompt_words.rows(np.uint64(h)).size for h in hashes.tolist()])
+            best = int(np.lexsort((asked, word_rows[np.searchsorted(words, hashes)]))[0])
+            telling = np.uint64(hashes[best])
             if telling in prompts.hash[place : place + length]:
                 continue
             mention = prompt_words.rows(telling)

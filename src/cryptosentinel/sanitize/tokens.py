@@ -49,7 +49,8 @@ def text_keys(tokens: Tokens) -> NDArray[np.uint64]:
     start = np.cumsum(lengths) - lengths
     place = (np.arange(tokens.row.size) - start[tokens.row]).astype(np.uint64)
     with np.errstate(over="ignore"):
-        weighted = (tokens.hash ^ (tokens.hash >> np.uint64(29))) * (place * np.uint64(2) * _MIX + _MIX)
+        weighted = (tokens.hash + place * _MIX) * np.uint64(0xBF58476D1CE4E5B9)
+        weighted = (weighted ^ (weighted >> np.uint64(29))) * _MIX  # not linear in the place: swapped words differ
         total = np.r_[np.uint64(0), np.cumsum(weighted, dtype=np.uint64)]
         keys: NDArray[np.uint64] = total[start + lengths] - total[start]
     return keys
