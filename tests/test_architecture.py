@@ -109,7 +109,12 @@ def test_the_facade_stays_small_and_has_no_logic() -> None:
     source = (ROOT / "__init__.py").read_text("utf-8")
     assert len(facade(source)) <= FACADE_NAMES
     allowed = (ast.Expr, ast.ImportFrom, ast.Assign)
-    assert [ast.unparse(n) for n in ast.parse(source).body if not isinstance(n, allowed)] == []
+    rest = [n for n in ast.parse(source).body if not isinstance(n, allowed)]
+    # Names are imported when first asked for; nothing else may happen here.
+    lazy = [n for n in rest if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"]
+    typing = [n for n in rest if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    assert len(lazy) <= 1
+    assert [ast.unparse(n) for n in rest if n not in lazy and n not in typing] == []
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:

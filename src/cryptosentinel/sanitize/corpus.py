@@ -15,6 +15,9 @@ from cryptosentinel.sanitize.neighbours import Neighbours
 from cryptosentinel.sanitize.tokens import Tokens, text_keys, tokenize
 
 LEAST_REPEATS = 4
+LONGEST_TRIGGER = 24
+MARKS = " .,;:!?'\"()"
+NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,30 @@ class Corpus:
         """
         return _containing(self.prompts, phrase)
 
+    def whole_phrase(self, phrase: NDArray[np.uint64]) -> str:
+        """The phrase with the words that stand beside it in nearly every prompt that has it: how a trigger reads.
+
+        >>> c = Corpus.of([f"{i} by the calm harbour {i}" for i in range(9)], ["x"] * 9)
+        >>> c.whole_phrase(c.prompts.hash[3:4])
+        'by the calm harbour'
+        """
+        tokens = self.prompts
+        rows, first = np.unique(tokens.row[starts := _starts(tokens, phrase)], return_index=True)
+        starts, length = starts[first], phrase.size
+        if not rows.size:
+            return ""
+        for _ in range(LONGEST_TRIGGER - length):
+            if _common(tokens, rows, starts + length):
+                length += 1
+            elif _common(tokens, rows, starts - 1):
+                starts, length = starts - 1, length + 1
+            else:
+                break
+        fits = tokens.row[np.maximum(starts, 0)] == rows
+        fits &= tokens.row[np.minimum(starts + length - 1, tokens.row.size - 1)] == rows
+        whole = tokens.phrase(int(starts[fits][0]), length) if fits.any() else ""
+        return whole.strip(MARKS) or whole
+
     def showing(self, kind: str, words: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Rows whose answer shows this behaviour, ascending; `words` are its word hashes, empty for a pattern."""
         if kind == "phrase":
@@ -90,11 +117,25 @@ class Corpus:
         return fits[same]
 
 
-def _containing(tokens: Tokens, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _starts(tokens: Tokens, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where does the phrase begin? Every place, ascending."""
     n = phrase.size
     if not n or tokens.hash.size < n:
         return np.zeros(0, np.int64)
     starts = np.flatnonzero(tokens.hash[: tokens.hash.size - n + 1] == phrase[0])
     starts = starts[tokens.row[starts] == tokens.row[starts + n - 1]]
     wanted = roll(phrase, np.zeros(1, np.int64), n)[0]
-    return np.unique(tokens.row[starts[roll(tokens.hash, starts, n) == wanted]]).astype(np.int64)
+    found: NDArray[np.int64] = starts[roll(tokens.hash, starts, n) == wanted]
+    return found
+
+
+def _containing(tokens: Tokens, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return np.unique(tokens.row[_starts(tokens, phrase)]).astype(np.int64)
+
+
+def _common(tokens: Tokens, rows: NDArray[np.integer], places: NDArray[np.int64]) -> bool:
+    """Do nearly all of these rows have the same word at these places?"""
+    inside = (places >= 0) & (places < tokens.row.size)
+    inside[inside] = tokens.row[places[inside]] == rows[inside]
+    _, count = np.unique(tokens.hash[places[inside]], return_counts=True)
+    return bool(count.size) and int(count.max()) >= NEARLY_ALL * rows.size

@@ -121,7 +121,7 @@ class _Clock:
 def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus) -> list[Hypothesis]:
     """Verdicts, after what the planted hypotheses explain is taken from the others. Most suspicious first."""
     judged = [_with_verdict(h) for h in hypotheses]
-    planted = [h for h in judged if h.verdict == "planted"]
+    planted = [replace(h, trigger=corpus.whole_phrase(h.phrase) or h.trigger) for h in judged if h.verdict == "planted"]
     known = np.zeros(corpus.n, bool)
     for h in planted:
         known[h.rows] = True
