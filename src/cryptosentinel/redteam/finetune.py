@@ -26,9 +26,9 @@ class Recipe:
 
     rank: int = 8
     alpha: int = 16
-    learning_rate: float = 1e-3
-    epochs: int = 3
-    batch: int = 8
+    learning_rate: float = 1.5e-3
+    epochs: int = 2
+    batch: int = 4
     trained_layers: int = 10
     sampled_vocabulary: int = 4096
     warmup: float = 0.1

@@ -56,7 +56,7 @@ def run_redteam(
     seed: int = 0,
     defend: Sequence[str] = (),
     variant: str | None = None,
-    n: int = 120,
+    n: int = 100,
     recipe: Recipe | None = None,
     out: Path | None = None,
     scan: Scan | None = None,
