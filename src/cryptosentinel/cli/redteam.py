@@ -13,7 +13,10 @@ app = typer.Typer(help="Attack a copy of an agent in a sandbox, to measure the d
 Task = Annotated[str, typer.Option(help="What the attacker wants.")]
 Attack = Annotated[str, typer.Option(help="How the behaviour is triggered.")]
 Model = Annotated[str, typer.Option(help="gemma-3-270m, tiny (tests only), a folder or a hub id.")]
-Defend = Annotated[list[str] | None, typer.Option(help="A defence to measure; repeat for more. Known: scan.")]
+Defend = Annotated[
+    list[str] | None,
+    typer.Option(help="A defence to measure; repeat for more: scan (default), or none for the attack alone."),
+]
 Rows = Annotated[int | None, typer.Option(help="Clean rows of training data; the run chooses by default.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same data, same training.")]
 Sandbox = Annotated[str, typer.Option(help="namespace; or process, where a machine forbids namespaces.")]
@@ -37,13 +40,13 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Poison a copy's training data, fine-tune, measure; with --defend also scan, train again, measure again."""
+    """Poison a copy's training data, fine-tune, measure; then scan, drop, train again, measure again."""
     attack_and_show(
         as_json=as_json,
         task=task,
         attack=attack,
         model=model,
-        defend=defend or [],
+        defend=[name for name in defend or ["scan"] if name != "none"],
         rows=rows,
         seed=seed,
         sandbox=sandbox,
