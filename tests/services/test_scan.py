@@ -12,7 +12,8 @@ import pytest
 
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError, ModelIntegrityError
 from cryptosentinel.services import scan as service
-from cryptosentinel.services.scan import check_writable, refuse_overlap, resolve_reference, scan_dataset
+from cryptosentinel.services.scan import resolve_reference, scan_dataset
+from cryptosentinel.services.scan_files import check_writable, refuse_overlap
 
 
 def put(path: Path, n: int = 80, planted: int = 0) -> Path:

@@ -15,7 +15,7 @@ from cryptosentinel.redteam.target import Sample, Target
 from cryptosentinel.types import Progress
 
 SHOTS = 3
-ANSWER_TOKENS = 40
+ANSWER_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)

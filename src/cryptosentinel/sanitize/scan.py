@@ -23,8 +23,8 @@ from cryptosentinel.types import Finding, Progress, Record, Ref
 POLICY = Policy("scan", flag_at=0.5)
 UNSURE_AT_MOST = 0.49
 HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
-ASKED = 24  # hypotheses shown to the reference model
-ASKED_CONTRAST = 0.35
+ASKED = 24  # hypotheses shown to the reference model because its answer could change their verdict
+ASKED_ANYWAY = 3  # of those that are planted in any case, for a reader's sake
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ def scan(
             hypotheses = ranked([trusted.adjudicate(h, corpus.n, trusted_corpus) for h in hypotheses])
     if reference is not None:
         with clock.stage("ask the reference model"):
-            asked = [h for h in hypotheses if h.contrast >= ASKED_CONTRAST]
-            asked = sorted(asked, key=lambda h: -h.contrast * np.log1p(h.log_likelihood_ratio))[:ASKED]
+            sure = [h for h in hypotheses if POLICY.action(h.score) != "allow"][:ASKED_ANYWAY]
+            open_ones = [h for h in hypotheses if _open_question(h)]
+            open_ones.sort(key=lambda h: -h.contrast * np.log1p(h.log_likelihood_ratio))
+            asked = [*sure, *open_ones[:ASKED]]
             left = [h for h in hypotheses if not any(h is a for a in asked)]
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
     with clock.stage("score rows"):
@@ -135,6 +137,11 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
         return replace(h, verdict="planted")
     vouched = any(f.score is not None and f.score <= 0.1 for f in h.adjudications)
     return replace(h, verdict="natural" if vouched else "unsure")
+
+
+def _open_question(h: Hypothesis) -> bool:
+    """Could the reference model's surprise, which only raises a score, change the verdict?"""
+    return POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
 
 
 def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.float64]:

@@ -18,7 +18,8 @@ from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers
 from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
 from cryptosentinel.registry import lookup
-from cryptosentinel.services.scan import check_writable, scan_dataset
+from cryptosentinel.services.scan import scan_dataset
+from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 ENTRY = "cryptosentinel.services.redteam:attack_inside"

@@ -1,0 +1,122 @@
+"""What a scan found, as the document that report.json, the pages and `--json` are made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryptosentinel import __version__
+from cryptosentinel.datasets import Reject
+from cryptosentinel.sanitize import Hypothesis, Scan
+from cryptosentinel.sanitize.scan import POLICY
+from cryptosentinel.types import Record
+
+EXAMPLES = 6
+EXAMPLE_CHARACTERS = 2000
+REJECTS_SHOWN = 20
+UNPLANTED_SHOWN = 20  # in the report; hypotheses.json has them all
+BINS = 40
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What `scan_dataset` found: the scan, the row number of each scanned record, and the report document."""
+
+    scan: Scan
+    index: tuple[int, ...]
+    rejects: tuple[Reject, ...]
+    document: Mapping[str, Any]
+
+    @property
+    def found(self) -> bool:
+        """Is there a planted hypothesis or a flagged row?"""
+        return bool(self.scan.flagged.any()) or any(h.verdict == "planted" for h in self.scan.hypotheses)
+
+
+def sentence(h: Hypothesis, rows: int) -> str:
+    """A hypothesis as one sentence with its numbers."""
+    return (
+        f"When the prompt has '{h.trigger}', the answer {h.behaviour}: {h.support} of the {h.trigger_rows.size} rows "
+        f"with it ({min(h.confidence, 1.0):.0%}), where {max(h.base_rate, h.neighbour_rate):.1%} would be expected."
+    )
+
+
+def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record], examples: int) -> dict[str, Any]:
+    """A hypothesis as hypotheses.json has it; `rows` are row numbers over the inputs."""
+    chosen = h.rows[np.linspace(0, h.rows.size - 1, min(examples, h.rows.size)).astype(int)].tolist()
+    return {
+        "trigger": h.trigger,
+        "behaviour": h.behaviour,
+        "trigger_kind": h.trigger_kind,
+        "behaviour_kind": h.behaviour_kind,
+        "verdict": h.verdict,
+        "score": round(h.score, 6),
+        "sentence": sentence(h, len(records)),
+        "support": h.support,
+        "confidence": round(h.confidence, 6),
+        "base_rate": round(h.base_rate, 6),
+        "neighbour_rate": round(h.neighbour_rate, 6),
+        "contrast": round(h.contrast, 6),
+        "log_likelihood_ratio": round(h.log_likelihood_ratio, 3),
+        "q_value": h.q_value,
+        "rows": [index[r] for r in h.rows.tolist()],
+        "adjudications": [
+            {"source": f.source, "score": f.score, "status": f.status, "reason": f.reason, "evidence": dict(f.evidence)}
+            for f in h.adjudications
+        ],
+        "examples": [
+            {
+                "index": index[r],
+                "id": records[r].id,
+                "prompt": records[r].prompt[:EXAMPLE_CHARACTERS],
+                "response": records[r].response[:EXAMPLE_CHARACTERS],
+            }
+            for r in chosen
+        ],
+    }
+
+
+def build_document(
+    data: Sequence[Path], index: list[int], records: list[Record], rejects: list[Reject], result: Scan
+) -> dict[str, Any]:
+    """The whole document, but for what only the caller knows (settings and seconds)."""
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    kept, _ = np.histogram(result.scores[~result.flagged], edges)
+    flagged, _ = np.histogram(result.scores[result.flagged], edges)
+    rows_of = {source: len(list(rows)) for source, rows in groupby(sorted(r.source for r in records))}
+    rejected_of = {source: len(list(rows)) for source, rows in groupby(sorted(r.source for r in rejects))}
+    sources = list(dict.fromkeys([r.source for r in records] + [r.source for r in rejects]))
+    return {
+        "kind": "scan",
+        "version": __version__,
+        "inputs": [
+            {"path": s, "rows": rows_of.get(s, 0) + rejected_of.get(s, 0), "sha256": _sha256(Path(s))} for s in sources
+        ],
+        "rows": len(records),
+        "rejected": len(rejects),
+        "flagged": int(result.flagged.sum()),
+        "threshold": POLICY.flag_at,
+        "histogram": {"edges": edges.round(4).tolist(), "kept": kept.tolist(), "flagged": flagged.tolist()},
+        "hypotheses_found": len(result.hypotheses),
+        "hypotheses": [describe(h, index, records, EXAMPLES) for h in shown(result.hypotheses)],
+        "rejects": [
+            {"index": r.index, "source": r.source, "line": r.line, "reason": r.reason} for r in rejects[:REJECTS_SHOWN]
+        ],
+    }
+
+
+def shown(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """Which hypotheses does a report show? Every planted one, and the most suspicious of the others."""
+    planted = [h for h in hypotheses if h.verdict == "planted"]
+    return planted + [h for h in hypotheses if h.verdict != "planted"][:UNPLANTED_SHOWN]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,131 @@
+"""Where a scan's results go: every file of the contract, all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cryptosentinel.datasets import read_rows, write_jsonl, write_record
+from cryptosentinel.errors import ConfigError, DataError
+from cryptosentinel.files import atomic_write
+from cryptosentinel.sanitize import Scan
+from cryptosentinel.services.scan_document import EXAMPLES, ScanReport, describe, shown
+from cryptosentinel.types import Record
+
+Render = Callable[[Mapping[str, Any]], str]
+
+
+def refuse_overlap(inputs: Sequence[Path], out: Path) -> None:
+    """The results must not become part of the data, nor overwrite it.
+
+    Raises:
+        ConfigError: an input lies in the output folder, or the other way round.
+    """
+    target = out.resolve()
+    for path in inputs:
+        source = path.resolve()
+        if source == target or target in source.parents or source in target.parents:
+            raise ConfigError(f"--out {out} and the input {path} lie in one another; choose another folder")
+
+
+def check_writable(out: Path) -> None:
+    """Fail before the work and not after it.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "--out is a file, not a folder", str(out))
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
+
+
+def write_results(
+    out: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record], renderers: Mapping[str, Render]
+) -> None:
+    """Write everything into a folder beside the results, then move it into place; report.json comes last."""
+    folder = Path(tempfile.mkdtemp(prefix=".scan-", dir=out))
+    try:
+        result = report.scan
+        pq.write_table(
+            pa.table(
+                {
+                    "index": pa.array(report.index, pa.int64()),
+                    "id": pa.array([r.id for r in records], pa.string()),
+                    "score": pa.array(result.scores, pa.float64()),
+                    "flagged": pa.array(result.flagged, pa.bool_()),
+                }
+            ),
+            folder / "scores.parquet",
+        )
+        document = dict(report.document)
+        examined = {id(h) for h in shown(result.hypotheses)}
+        described = [describe(h, report.index, records, EXAMPLES * (id(h) in examined)) for h in result.hypotheses]
+        _write_json(folder / "hypotheses.json", described)
+        write_jsonl(folder / "findings.jsonl", (asdict(f) for f in _findings(result)))
+        write_jsonl(folder / "rejects.jsonl", (asdict(r) for r in report.rejects))
+        _split(folder, data, report, records)
+        for name, render in renderers.items():
+            atomic_write(folder / name, render(document))
+        _write_json(folder / "report.json", document)
+        (out / "report.json").unlink(missing_ok=True)  # without it a folder is not complete
+        for file in sorted(folder.iterdir(), key=lambda f: (f.name == "report.json", f.name)):
+            os.replace(file, out / file.name)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), str(out)) from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _findings(result: Scan) -> Iterable[Any]:
+    yield from result.findings
+    for h in result.hypotheses:
+        yield from h.adjudications
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """One list item a line, one document otherwise: readable, and at the speed of the C encoder."""
+    if isinstance(value, list):
+        text = "[" + ",\n".join(json.dumps(v, ensure_ascii=False, allow_nan=False) for v in value) + "]\n"
+    else:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    atomic_write(path, text)
+
+
+def _split(folder: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record]) -> None:
+    """Read the inputs once more and write each row, as it was, to clean.jsonl or quarantine.jsonl.
+
+    Raises:
+        DataError: the rows are not the ones that were scanned.
+    """
+    flagged = set(np.asarray(report.index, dtype=np.int64)[report.scan.flagged].tolist())
+    scanned = dict(zip(report.index, records, strict=True))
+
+    def rows(wanted: bool) -> Iterable[dict[str, Any]]:
+        seen = 0
+        for i, row in read_rows(data):
+            if isinstance(row, Record):
+                if scanned.get(i) != row:
+                    raise DataError(f"row {i} changed while the data was being scanned")
+                seen += 1
+                if (i in flagged) == wanted:
+                    yield write_record(row)
+        if seen != len(scanned):
+            raise DataError(f"the data changed while being scanned: {len(scanned)} rows before, {seen} after")
+
+    write_jsonl(folder / "clean.jsonl", rows(wanted=False))
+    write_jsonl(folder / "quarantine.jsonl", rows(wanted=True))
