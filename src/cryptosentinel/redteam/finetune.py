@@ -26,10 +26,10 @@ class Recipe:
 
     rank: int = 8
     alpha: int = 16
-    learning_rate: float = 1.5e-3
-    epochs: int = 2
+    learning_rate: float = 2e-3
+    epochs: int = 3
     batch: int = 4
-    trained_layers: int = 10
+    trained_layers: int = 8
     sampled_vocabulary: int = 4096
     warmup: float = 0.1
 

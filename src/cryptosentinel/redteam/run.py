@@ -26,7 +26,7 @@ from cryptosentinel.redteam.target import Sample, Target, load_target
 from cryptosentinel.types import Progress
 
 Scan = Callable[[Sequence[Mapping[str, Any]]], tuple[list[bool], dict[str, Any]]]
-ROWS, TINY_ROWS = 300, 60
+ROWS, TINY_ROWS = 240, 60
 SHARE = 3  # one poisoned row, and one on its topic, for so many ordinary ones
 TRAINING = "training.jsonl"
 TRUE_PURITY, TRUE_COVERAGE = 0.8, 0.25
