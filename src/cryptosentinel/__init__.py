@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from cryptosentinel.policy import Policy
     from cryptosentinel.registry import register
     from cryptosentinel.services.redteam import red_team
-    from cryptosentinel.services.scan import ScanReport, scan_dataset
+    from cryptosentinel.services.scan import scan_dataset
+    from cryptosentinel.services.scan_document import ScanReport
     from cryptosentinel.types import Event, Finding, Message, Record, Ref, Verdict
 
 __version__ = "0.1.0"
@@ -24,7 +25,7 @@ _HOMES = {
     "Policy": "policy",
     "Record": "types",
     "Ref": "types",
-    "ScanReport": "services.scan",
+    "ScanReport": "services.scan_document",
     "SentinelError": "errors",
     "Verdict": "types",
     "read_rows": "datasets",

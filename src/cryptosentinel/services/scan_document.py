@@ -39,11 +39,12 @@ class ScanReport:
         return bool(self.scan.flagged.any()) or any(h.verdict == "planted" for h in self.scan.hypotheses)
 
 
-def sentence(h: Hypothesis, rows: int) -> str:
+def sentence(h: Hypothesis) -> str:
     """A hypothesis as one sentence with its numbers."""
     return (
         f"When the prompt has '{h.trigger}', the answer {h.behaviour}: {h.support} of the {h.trigger_rows.size} rows "
-        f"with it ({min(h.confidence, 1.0):.0%}), where {max(h.base_rate, h.neighbour_rate):.1%} would be expected."
+        f"with it ({min(h.confidence, 1.0):.0%}), against {h.base_rate:.1%} expected and {h.neighbour_rate:.1%} among "
+        "the nearest prompts without it."
     )
 
 
@@ -57,7 +58,7 @@ def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record], exa
         "behaviour_kind": h.behaviour_kind,
         "verdict": h.verdict,
         "score": round(h.score, 6),
-        "sentence": sentence(h, len(records)),
+        "sentence": sentence(h),
         "support": h.support,
         "confidence": round(h.confidence, 6),
         "base_rate": round(h.base_rate, 6),
