@@ -43,7 +43,7 @@ def main() -> int:
         ]
     median = timings[0]["median"]
     target = {"claim": f"scan of {FILE}, median", "bound": f"<= {BOUND_S:g} s", "measured": f"{median:.2f} s"}
-    made = runs.provenance("scan_speed.py", {"runs": options.runs}, (*runs.PACKAGES, "pyarrow", "orjson"))
+    made = runs.provenance("scan_speed.py", {"runs": options.runs}, (*runs.PACKAGES, "pyarrow"))
     result = {
         "benchmark": "scan_speed",
         "made": made,
