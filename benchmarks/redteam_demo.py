@@ -62,11 +62,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--reports", type=Path, nargs="*", default=[], help="report.json of runs already made")
+    parser.add_argument(
+        "--origin", default="an earlier run", help="by which command and commit those reports were made"
+    )
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--out", type=lambda p: runs.RESULTS / p, default=runs.RESULTS / "redteam_demo.json")
     options = parser.parse_args()
-    documents = [json.loads(report.read_text("utf-8")) for report in options.reports]
-    documents += [run(seed, options.model) for seed in options.seeds]
+    documents = [json.loads(r.read_text("utf-8")) | {"origin": options.origin} for r in options.reports]
+    documents += [run(seed, options.model) | {"origin": "this run"} for seed in options.seeds]
     for document in documents:
         for long in ("scan_report", "samples", "files"):
             document.pop(long, None)
@@ -75,7 +78,7 @@ def main() -> int:
         | {"met": all(met(measure(d)) for d in documents)}
         for claim, bound, measure, met in CLAIMS
     ]
-    made = runs.provenance("redteam_demo.py", {"seeds": [d["seed"] for d in documents], "model": options.model})
+    made = runs.provenance("redteam_demo.py", {"seeds": options.seeds, "model": options.model})
     runs.write_result(options.out, {"benchmark": "redteam_demo", "made": made, "targets": targets, "runs": documents})
     for target in targets:
         print(f"{'met   ' if target['met'] else 'MISSED'} {target['claim']}: {target['measured']} ({target['bound']})")
