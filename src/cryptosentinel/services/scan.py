@@ -14,6 +14,7 @@ from cryptosentinel.llm import LocalReference
 from cryptosentinel.models import BUILT_IN, GEMMA
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.scan import scan
+from cryptosentinel.services.digests import Watched
 from cryptosentinel.services.scan_document import ScanReport, build_document
 from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, write_results
 from cryptosentinel.types import Progress, Record
@@ -55,22 +56,33 @@ def scan_dataset(
     reference = resolve_reference(reference_model)
     report = on_progress or (lambda stage, done, total: None)
     report("read", 0, 1)
+    inputs = Watched(data)
+    trusted_inputs = Watched(trusted) if trusted else None
     index, records, rejects = _read(data)
     trusted_records = _read(trusted)[1] if trusted else None
     report("read", 1, 1)
     read_s = time.perf_counter() - started
     result = scan(records, trusted_records=trusted_records, reference=reference, fpr=fpr, on_progress=on_progress)
-    document = build_document(data, index, records, rejects, result)
+    document = build_document(inputs.describe(), index, records, rejects, result)
     document |= {
         "fpr": fpr,
         "reference_model": reference.name if reference else "none",
         "trusted": [str(p) for p in trusted],
+        "trusted_inputs": trusted_inputs.describe() if trusted_inputs else [],
         "seconds": {"read": read_s, **result.seconds, "total": time.perf_counter() - started},
     }
     outcome = ScanReport(result, tuple(index), tuple(rejects), document)
-    if out is not None:
+
+    def unchanged() -> None:
+        for watched in (inputs, trusted_inputs):
+            if watched is not None:
+                watched.unchanged()
+
+    if out is None:
+        unchanged()
+    else:
         report("write", 0, 1)
-        write_results(out, data, outcome, records, renderers or {})
+        document |= {"results": write_results(out, data, outcome, records, renderers or {}, unchanged)}
         report("write", 1, 1)
     return outcome
 

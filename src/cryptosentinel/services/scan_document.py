@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,21 +82,22 @@ def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record], exa
 
 
 def build_document(
-    data: Sequence[Path], index: list[int], records: list[Record], rejects: list[Reject], result: Scan
+    inputs: Sequence[Mapping[str, Any]],
+    index: list[int],
+    records: list[Record],
+    rejects: list[Reject],
+    result: Scan,
 ) -> dict[str, Any]:
-    """The whole document, but for what only the caller knows (settings and seconds)."""
+    """The whole document, but for what only the caller knows (settings and seconds); `inputs` have path and digest."""
     edges = np.linspace(0.0, 1.0, BINS + 1)
     kept, _ = np.histogram(result.scores[~result.flagged], edges)
     flagged, _ = np.histogram(result.scores[result.flagged], edges)
     rows_of = {source: len(list(rows)) for source, rows in groupby(sorted(r.source for r in records))}
     rejected_of = {source: len(list(rows)) for source, rows in groupby(sorted(r.source for r in rejects))}
-    sources = list(dict.fromkeys([r.source for r in records] + [r.source for r in rejects]))
     return {
         "kind": "scan",
         "version": __version__,
-        "inputs": [
-            {"path": s, "rows": rows_of.get(s, 0) + rejected_of.get(s, 0), "sha256": _sha256(Path(s))} for s in sources
-        ],
+        "inputs": [dict(i) | {"rows": rows_of.get(i["path"], 0) + rejected_of.get(i["path"], 0)} for i in inputs],
         "rows": len(records),
         "rejected": len(rejects),
         "flagged": int(result.flagged.sum()),
@@ -116,8 +115,3 @@ def shown(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
     """Which hypotheses does a report show? Every planted one, and the most suspicious of the others."""
     planted = [h for h in hypotheses if h.verdict == "planted"]
     return planted + [h for h in hypotheses if h.verdict != "planted"][:UNPLANTED_SHOWN]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -20,10 +20,13 @@ from cryptosentinel.datasets import read_rows, write_jsonl, write_record
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.sanitize import Scan
+from cryptosentinel.services.digests import digest
 from cryptosentinel.services.scan_document import EXAMPLES, ScanReport, describe, shown
 from cryptosentinel.types import Record
 
 Render = Callable[[Mapping[str, Any]], str]
+# What an attestation stands on: report.json holds their digests, so that none can be exchanged for another scan's.
+RESULTS = ("scores.parquet", "hypotheses.json", "findings.jsonl", "clean.jsonl", "quarantine.jsonl", "rejects.jsonl")
 
 
 def refuse_overlap(inputs: Sequence[Path], out: Path) -> None:
@@ -53,9 +56,20 @@ def check_writable(out: Path) -> None:
 
 
 def write_results(
-    out: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record], renderers: Mapping[str, Render]
-) -> None:
-    """Write everything into a folder beside the results, then move it into place; report.json comes last."""
+    out: Path,
+    data: Sequence[Path],
+    report: ScanReport,
+    records: Sequence[Record],
+    renderers: Mapping[str, Render],
+    unchanged: Callable[[], None],
+) -> dict[str, dict[str, str | int]]:
+    """Write everything into a folder beside the results, then move it into place; report.json comes last.
+
+    `unchanged` raises where the data is no longer what was scanned; it is asked when all is written.
+
+    Returns:
+        Digest and size of each file that report.json answers for.
+    """
     folder = Path(tempfile.mkdtemp(prefix=".scan-", dir=out))
     try:
         result = report.scan
@@ -79,6 +93,8 @@ def write_results(
         _split(folder, data, report, records)
         for name, render in renderers.items():
             atomic_write(folder / name, render(document))
+        unchanged()
+        document["results"] = {n: {"sha256": d.sha256, "bytes": d.bytes} for n in RESULTS if (d := digest(folder / n))}
         _write_json(folder / "report.json", document)
         (out / "report.json").unlink(missing_ok=True)  # without it a folder is not complete
         for file in sorted(folder.iterdir(), key=lambda f: (f.name == "report.json", f.name)):
@@ -89,6 +105,7 @@ def write_results(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return dict(document["results"])
 
 
 def _findings(result: Scan) -> Iterable[Any]:
