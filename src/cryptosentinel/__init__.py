@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from cryptosentinel.ledger import Ledger
     from cryptosentinel.policy import Policy
     from cryptosentinel.registry import register
+    from cryptosentinel.services.attest import require_attested
     from cryptosentinel.services.redteam import red_team
     from cryptosentinel.services.scan import scan_dataset
     from cryptosentinel.services.scan_document import ScanReport
@@ -31,6 +32,7 @@ _HOMES = {
     "read_rows": "datasets",
     "red_team": "services.redteam",
     "register": "registry",
+    "require_attested": "services.attest",
     "scan_dataset": "services.scan",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "read_rows",
     "red_team",
     "register",
+    "require_attested",
     "scan_dataset",
 ]
 

@@ -17,10 +17,12 @@ from cryptosentinel.models import cache_folder
 FILE_NAME = "cryptosentinel.toml"
 PREFIX = "CRYPTOSENTINEL_"
 TEST_PREFIX = "CRYPTOSENTINEL_TEST_"  # what the test suite needs is no setting
+TRACE = "CRYPTOSENTINEL_TRACE"  # nor is what the command line shows of a defect
 ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "CRYPTOSENTINEL_CACHE": ("cache_dir",),
     "CRYPTOSENTINEL_DATA": ("data_dir",),
     "CRYPTOSENTINEL_LEDGER": ("ledger_url",),
+    "CRYPTOSENTINEL_PUBLIC_KEY": ("public_key",),
     "CRYPTOSENTINEL_JUDGE_URL": ("judge", "url"),
     "CRYPTOSENTINEL_JUDGE_MODEL": ("judge", "model"),
     "CRYPTOSENTINEL_JUDGE_API_KEY_ENV": ("judge", "api_key_env"),
@@ -50,7 +52,8 @@ class JudgeSettings(BaseModel):
 class Settings(BaseModel):
     """Where things are kept and who judges.
 
-    `data_dir` is the evaluation data folder; `ledger_url` a file path or a database URL.
+    `data_dir` is the evaluation data folder; `ledger_url` a file path or a database URL; `public_key` the PEM file that
+    attestations are verified with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,13 +61,14 @@ class Settings(BaseModel):
     cache_dir: Path = Field(default_factory=cache_folder)
     data_dir: Path = Path("../shared/data")
     ledger_url: str = Field(default_factory=lambda: str(_state_folder() / "ledger.db"))
+    public_key: Path | None = None
     judge: JudgeSettings = JudgeSettings()
 
-    @field_validator("cache_dir", "data_dir")
+    @field_validator("cache_dir", "data_dir", "public_key")
     @classmethod
-    def _expand(cls, path: Path) -> Path:
+    def _expand(cls, path: Path | None) -> Path | None:
         """A leading ~ is the home folder."""
-        return path.expanduser()
+        return path.expanduser() if path is not None else None
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -93,7 +97,8 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
             target[key] = environ[name]
     key_name = str(values.get("judge", {}).get("api_key_env", ""))
     for name in sorted(environ):
-        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in (*ENVIRONMENT, key_name):
+        known = name.startswith(TEST_PREFIX) or name in (*ENVIRONMENT, TRACE, key_name)
+        if name.startswith(PREFIX) and not known:
             raise ConfigError(f"unknown environment variable {name}{_nearest(name, ENVIRONMENT)}")
     try:
         return Settings.model_validate(values)
@@ -109,7 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {' '.join(str(error).split())}") from None
-    for key in ("cache_dir", "data_dir", "ledger_url"):
+    for key in ("cache_dir", "data_dir", "ledger_url", "public_key"):
         if isinstance(values.get(key), str) and "://" not in values[key]:
             values[key] = str(path.parent / Path(values[key]).expanduser())
     if not isinstance(values.get("judge", {}), dict):

@@ -54,3 +54,7 @@ class MissingExtraError(SentinelError):
 
 class ModelIntegrityError(SentinelError):
     """A model's file is not the one that was pinned, is damaged, or may not be loaded here."""
+
+
+class AttestationError(SentinelError):
+    """Data is not attested, or an attestation cannot be trusted or given: do not train on it."""

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from cryptosentinel import __version__
-from cryptosentinel.errors import ConfigError, DataError, RuleError, SentinelError
+from cryptosentinel.errors import AttestationError, ConfigError, DataError, RuleError, SentinelError
 
 EXIT_FOUND = 1
 EXIT_USAGE = 2
@@ -48,10 +48,13 @@ def cryptosentinel(
 
 
 def _register() -> None:
-    from cryptosentinel.cli import demo, redteam, scan
+    from cryptosentinel.cli import attest, demo, redteam, scan
 
     app.command("demo")(demo.demo)
     app.command("scan")(scan.scan)
+    app.command("attest")(attest.attest)
+    app.command("verify")(attest.verify)
+    app.command("keygen")(attest.keygen)
     app.add_typer(redteam.app, name="redteam")
 
 
@@ -99,7 +102,7 @@ def run(arguments: list[str]) -> int:
             typer.echo(error.format_message(), err=True)
             return EXIT_USAGE
         return _failed(f"{error.format_message()} (see --help)", EXIT_USAGE)
-    except (DataError, ConfigError, RuleError) as error:
+    except (AttestationError, DataError, ConfigError, RuleError) as error:
         return _failed(str(error), EXIT_USAGE)
     except SentinelError as error:
         return _failed(str(error), EXIT_UNABLE)
