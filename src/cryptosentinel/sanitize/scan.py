@@ -14,6 +14,8 @@ from cryptosentinel.policy import Policy
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
 from cryptosentinel.sanitize.adjudicate import surprise, trusted
+from cryptosentinel.sanitize.adjudicate.judge import Judging, consult, raise_scan
+from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import mine
 from cryptosentinel.sanitize.corpus import Corpus
@@ -32,7 +34,8 @@ class Scan:
     """What the scan of n rows found.
 
     scores: float64[n] in [0, 1], higher = more suspicious. flagged: bool[n], what the policy quarantines.
-    hypotheses: most suspicious first. findings: one for each flagged row. seconds: time by stage.
+    hypotheses: most suspicious first. findings: one for each flagged row. seconds: time by stage. judging: what became
+    of the questions to the judge, if there is one.
     """
 
     scores: NDArray[np.float64]
@@ -40,6 +43,7 @@ class Scan:
     hypotheses: tuple[Hypothesis, ...]
     findings: tuple[Finding, ...]
     seconds: Mapping[str, float]
+    judging: Judging | None = None
 
 
 def scan(
@@ -47,6 +51,9 @@ def scan(
     *,
     trusted_records: Sequence[Record] | None = None,
     reference: Reference | None = None,
+    judge: Judge | None = None,
+    judge_rows: int = 0,
+    judge_questions: int = MAX_QUESTIONS,
     fpr: float = 0.01,
     on_progress: Progress | None = None,
 ) -> Scan:
@@ -56,15 +63,20 @@ def scan(
         records: the dataset, in order.
         trusted_records: a dataset of the same kind known to be clean; associations it shares are natural.
         reference: a language model that was not trained on this data; associations it expects are natural.
+        judge: a language model that is asked about hypotheses, and about rows; it raises, it never lowers.
+        judge_rows: how many of the most suspicious rows it reads, and as many ordinary ones to compare.
+        judge_questions: how many questions it is asked at most.
         fpr: the false discovery rate at which associations are admitted; with trusted records, also the largest
             share of them that the same hypotheses may flag (beyond it the threshold rises).
         on_progress: called with (stage, done, total).
 
     Raises:
-        ValueError: fpr outside (0, 0.5].
+        ValueError: fpr outside (0, 0.5], judge_rows below 0, or no judge to read them.
     """
     if not 0.0 < fpr <= 0.5:
         raise ValueError(f"fpr must lie in (0, 0.5], got {fpr}")
+    if judge_rows < 0 or (judge_rows and judge is None):
+        raise ValueError(f"judge_rows must be 0 or more and needs a judge, got {judge_rows}")
     clock = _Clock(on_progress)
     with clock.stage("tokenise"):
         corpus = Corpus.of([r.prompt for r in records], [r.response for r in records])
@@ -95,7 +107,16 @@ def scan(
             threshold = max(threshold, _trusted_threshold(hypotheses, trusted_corpus, fpr))
         flagged = np.array([POLICY.action(s) != "allow" and s >= threshold for s in scores], dtype=bool)
         findings = tuple(_row_findings(records, hypotheses, scores, owner, flagged))
-    return Scan(scores, flagged, tuple(hypotheses), findings, clock.seconds)
+    if judge is None:
+        return Scan(scores, flagged, tuple(hypotheses), findings, clock.seconds)
+    with clock.stage("ask the judge"):
+        judging = consult(
+            judge, hypotheses, corpus, scores, rows=judge_rows, max_questions=judge_questions, on_progress=clock.tick
+        )
+        if trusted_corpus is not None:
+            threshold = max(threshold, _trusted_threshold(judging.hypotheses, trusted_corpus, fpr))
+        r = raise_scan(judging, hypotheses, records, scores, flagged, findings, POLICY, threshold)
+    return Scan(r.scores, r.flagged, r.hypotheses, r.findings, clock.seconds, judging)
 
 
 class _Clock:
