@@ -29,6 +29,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "CRYPTOSENTINEL_JUDGE_CONNECT_TIMEOUT_S": ("judge", "connect_timeout_s"),
     "CRYPTOSENTINEL_JUDGE_READ_TIMEOUT_S": ("judge", "read_timeout_s"),
     "CRYPTOSENTINEL_JUDGE_ATTEMPTS": ("judge", "attempts"),
+    "CRYPTOSENTINEL_JUDGE_MAX_QUESTIONS": ("judge", "max_questions"),
 }
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -36,7 +37,8 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 class JudgeSettings(BaseModel):
     """Which language model judges, and how long is it waited for?
 
-    `api_key_env` names the environment variable that holds the key, so that no key stands in a file.
+    `api_key_env` names the environment variable that holds the key, so that no key stands in a file. `max_questions`
+    is the budget of one scan.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +49,7 @@ class JudgeSettings(BaseModel):
     connect_timeout_s: Seconds = 5.0
     read_timeout_s: Seconds = 60.0
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    max_questions: Annotated[int, Field(ge=1)] = 500
 
 
 class Settings(BaseModel):

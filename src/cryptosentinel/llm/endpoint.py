@@ -141,7 +141,7 @@ class HTTPAsker:
 
         def complete(asked: Sequence[Message]) -> Answer:
             request: dict[str, Any] = {
-                "model": self._model_name(),
+                "model": self.model_name(),
                 "messages": [openai_turn(m) for m in asked],
                 "max_tokens": max_tokens,
                 "temperature": temperature,
@@ -166,8 +166,12 @@ class HTTPAsker:
         """Close the connections."""
         self._client.close()
 
-    def _model_name(self) -> str:
-        """The model to name in requests; the server's first one where none was given."""
+    def model_name(self) -> str:
+        """Which model is asked? The server's first one where none was named.
+
+        Raises:
+            JudgeError: the server cannot be reached or lists none.
+        """
         if not self._model:
             listed = self._send("GET", "models", None).get("data")
             first = listed[0] if isinstance(listed, list) and listed else None

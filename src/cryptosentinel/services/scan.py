@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from cryptosentinel.datasets import Reject, no_readable_row, read_rows
 from cryptosentinel.errors import ConfigError, MissingExtraError
@@ -15,6 +16,7 @@ from cryptosentinel.models import BUILT_IN, GEMMA
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.scan import scan
 from cryptosentinel.services.digests import Watched
+from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
 from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, write_results
 from cryptosentinel.types import Progress, Record
@@ -27,6 +29,8 @@ def scan_dataset(
     trusted: Sequence[Path] = (),
     fpr: float = 0.01,
     reference_model: str = "auto",
+    judge: str | None = None,
+    judge_rows: int = 0,
     renderers: Mapping[str, Render] | None = None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
@@ -38,17 +42,26 @@ def scan_dataset(
         trusted: data of the same kind known to be clean.
         fpr: see `sanitize.scan`.
         reference_model: "none", "auto" (the local model if its extra is installed) or a model's name.
+        judge: URL of an OpenAI-compatible endpoint that judges hypotheses; model, key, timeouts, budget are settings.
+            It only raises. If it could not judge, the results are those without it and `document["judge"]["failure"]`
+            says why: `services.judge.require_judged` turns that into an error.
+        judge_rows: how many of the most suspicious rows it reads, and as many ordinary ones to compare.
         renderers: file name -> function from the document to that file's text (report.html, report.sarif).
         on_progress: receives (stage, done, total).
 
     Raises:
         DataError: an input is missing, is no dataset, has no readable row, or changed while being scanned.
-        ConfigError: fpr out of range or an unknown model.
+        ConfigError: fpr or judge_rows out of range, an unknown model, or a judge's URL or settings that cannot be.
         MissingExtraError: a named model needs an extra that is not installed.
         OSError: the output cannot be written; nothing is left behind then.
     """
     if not 0.0 < fpr <= 0.5:
         raise ConfigError(f"--fpr must lie in (0, 0.5], got {fpr}")
+    if judge_rows < 0:
+        raise ConfigError(f"--judge-rows must be 0 or more, got {judge_rows}")
+    if judge_rows and judge is None:
+        raise ConfigError(f"--judge-rows {judge_rows} needs --judge URL: somebody has to read them")
+    asker = KeptJudge(judge) if judge is not None else None
     if out is not None:
         refuse_overlap([*data, *trusted], out)
         check_writable(out)
@@ -62,11 +75,21 @@ def scan_dataset(
     trusted_records = _read(trusted)[1] if trusted else None
     report("read", 1, 1)
     read_s = time.perf_counter() - started
-    result = scan(records, trusted_records=trusted_records, reference=reference, fpr=fpr, on_progress=on_progress)
+    options: dict[str, Any] = {}
+    if asker is not None:
+        options = {"judge": asker, "judge_rows": judge_rows, "judge_questions": asker.max_questions}
+    try:
+        result = scan(
+            records, trusted_records=trusted_records, reference=reference, fpr=fpr, on_progress=on_progress, **options
+        )
+    finally:
+        if asker is not None:
+            asker.close()
     document = build_document(inputs.describe(), index, records, rejects, result)
     document |= {
         "fpr": fpr,
         "reference_model": reference.name if reference else "none",
+        "judge": describe_judging(asker, result) if asker else None,
         "trusted": [str(p) for p in trusted],
         "trusted_inputs": trusted_inputs.describe() if trusted_inputs else [],
         "seconds": {"read": read_s, **result.seconds, "total": time.perf_counter() - started},

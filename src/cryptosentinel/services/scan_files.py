@@ -112,6 +112,8 @@ def _findings(result: Scan) -> Iterable[Any]:
     yield from result.findings
     for h in result.hypotheses:
         yield from h.adjudications
+    if result.judging is not None:
+        yield from result.judging.rows.findings
 
 
 def _write_json(path: Path, value: Any) -> None:
