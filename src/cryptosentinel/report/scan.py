@@ -20,6 +20,7 @@ _EMPTY: dict[str, Any] = {
     "threshold": None,
     "seconds": {},
     "reference_model": "none",
+    "judge": {},
     "trusted": None,
     "histogram": {},
     "hypotheses": [],
@@ -67,6 +68,7 @@ def scan_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "natural": len(by_verdict["natural"]),
         "stages": stages,
         "trusted": ", ".join(map(str, trusted)) if isinstance(trusted := scan["trusted"], list) else trusted,
+        "judged_by": _judged_by(scan["judge"]),
         "total_s": scan["seconds"].get("total", sum(stages.values())),
     }
     return scan | {"headline": _headline(scan), "state": _state(scan), "steps": _steps(scan)}
@@ -95,10 +97,24 @@ def _hypothesis(raw: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
+def _judged_by(judge: Mapping[str, Any]) -> str:
+    """Who judged and how that went, in a few words."""
+    if not judge:
+        return "none"
+    if judge.get("failure"):
+        return f"could not judge: {judge['failure']}"
+    who = ", ".join(judge.get("models") or ()) or judge.get("endpoint") or "unknown"
+    asked = f"{who}, {plural(judge.get('questions') or 0, 'question')}, {judge.get('errors') or 0} without an answer"
+    called = ((judge.get("rows") or {}).get("called_malicious") or {}).get("control")
+    if not called:
+        return asked
+    return f"{asked}; it calls {percent(called.get('value'))} of {called.get('n')} ordinary rows malicious"
+
+
 def _state(scan: Mapping[str, Any]) -> str:
     if scan["planted"]:
         return "bad"
-    return "warn" if scan["unsure"] or scan["flagged"] else "good"
+    return "warn" if scan["unsure"] or scan["flagged"] or scan["judge"].get("failure") else "good"
 
 
 def _headline(scan: Mapping[str, Any]) -> str:
@@ -111,7 +127,7 @@ def _headline(scan: Mapping[str, Any]) -> str:
         return f"{plural(scan['unsure'], 'association')} to judge before training"
     if scan["flagged"]:
         return f"No hidden behaviour found; {plural(scan['flagged'], 'odd row')} set aside"
-    return "Nothing found"
+    return "Nothing found, but the judge could not judge" if scan["judge"].get("failure") else "Nothing found"
 
 
 def _steps(scan: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -152,6 +168,14 @@ def _steps(scan: Mapping[str, Any]) -> list[tuple[str, str]]:
                 "No reference model and no trusted data were used, so natural associations could not be told from "
                 "planted ones by what a language model expects. Use --reference-model auto or --trusted DATA.",
             )
+        )
+    if scan["judge"].get("failure"):
+        steps.insert(
+            0,
+            (
+                "Repair the judge and scan again.",
+                f"This is the result without the judge that was asked for: {scan['judge']['failure']}.",
+            ),
         )
     if scan["rejected"]:
         steps.append(
