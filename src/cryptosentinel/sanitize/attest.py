@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import InvalidSignature
@@ -102,8 +102,8 @@ class Statement(_Part):
             return base if base in alike else alike[0]
         raise AttestationError(f"{name}: attested as {same[0]}; another extension means another way to read it")
 
-    def check_folder(self, name: str, files: Mapping[str, str]) -> None:
-        """Is a folder with these files (relative name -> SHA-256) attested, no file more and none less?
+    def check_folder(self, name: str, files: Collection[str], sha256_of: Callable[[str], str]) -> None:
+        """Is a folder with these files (relative names) and contents attested, no file more and none less?
 
         Raises:
             AttestationError: no, and why.
@@ -116,12 +116,12 @@ class Statement(_Part):
             )
         attested = {s.digest.sha256 for s in self.subject}
         expected = {i.name: i.sha256 for i in (*said.inputs, *said.companions)}
-        if missing := sorted(expected.keys() - files.keys()):
+        if missing := sorted(expected.keys() - set(files)):
             raise AttestationError(f"{name}: {missing[0]} was attested and is missing")
-        if extra := sorted(files.keys() - expected.keys()):
+        if extra := sorted(set(files) - expected.keys()):
             raise AttestationError(f"{name}: {extra[0]} was not attested")
-        for file, sha256 in files.items():
-            if sha256 != expected[file]:
+        for file in sorted(files):
+            if (sha256 := sha256_of(file)) != expected[file]:
                 raise AttestationError(f"{name}: {file} is not as it was attested (SHA-256 {sha256[:16]}…)")
         if not attested.issuperset(i.sha256 for i in said.inputs):
             raise AttestationError(f"{name}: the statement passes files that are not its subject")
