@@ -1,6 +1,7 @@
 """What would a simple method have found on the same mix? Each gives one score a row, higher = more suspicious.
 
-A baseline is a function from the records to float64[n], and one line in `BASELINES`. None of them sees a label.
+A baseline is a function from the records to float64[n], and one line in `BASELINES`. None of them sees a label: what
+does, is a ceiling, and stands in `bench/ceiling.py`. Those that need a model are in `bench/model_baselines.py`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ import math
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.errors import MissingExtraError
+from bench.learning import SEED, sklearn
+from bench.model_baselines import activation_clusters, onion_perplexity, spectral_signatures
 from cryptosentinel.types import Record
 
 Scores = NDArray[np.float64]
 Baseline = Callable[[Sequence[Record]], Scores]
 
-SEED = 0
 TREES = 200
 DIMENSIONS = 64
 MOST_TERMS = 30_000
@@ -32,7 +32,7 @@ def format_outlier(records: Sequence[Record]) -> Scores:
     Blind to words, so blind to any trigger: a method whose AUROC is within 0.1 of it has detected nothing.
     Source: Liu, Ting, Zhou, ICDM 2008.
     """
-    forest = _sklearn("ensemble").IsolationForest(n_estimators=TREES, random_state=SEED)
+    forest = sklearn("ensemble").IsolationForest(n_estimators=TREES, random_state=SEED)
     features = np.array([_form(r.prompt) + _form(r.response) + [math.log1p(len(r.messages))] for r in records])
     return np.asarray(-forest.fit(features).score_samples(features), dtype=np.float64)
 
@@ -49,14 +49,14 @@ def tfidf_clusters(records: Sequence[Record]) -> Scores:
 
     The clustering half of RFTC (reference filtration and TF-IDF clustering, 2024); blind to what the prompts share.
     """
-    tfidf = _sklearn("feature_extraction.text").TfidfVectorizer
+    tfidf = sklearn("feature_extraction.text").TfidfVectorizer
     terms = tfidf(max_features=MOST_TERMS, sublinear_tf=True, tokenizer=str.split, **{"token_pattern": None})
     vectors = terms.fit_transform([r.response for r in records])
     dimensions = min(DIMENSIONS, min(vectors.shape) - 1)
-    reduced = _sklearn("decomposition").TruncatedSVD(dimensions, random_state=SEED).fit_transform(vectors)
+    reduced = sklearn("decomposition").TruncatedSVD(dimensions, random_state=SEED).fit_transform(vectors)
     reduced /= np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-12)
     k = max(2, round(math.sqrt(len(records))))
-    cluster = _sklearn("cluster").MiniBatchKMeans(k, random_state=SEED, n_init=3).fit_predict(reduced)
+    cluster = sklearn("cluster").MiniBatchKMeans(k, random_state=SEED, n_init=3).fit_predict(reduced)
     tightness = np.zeros(k)
     for c in range(k):
         members = reduced[cluster == c]
@@ -70,6 +70,9 @@ BASELINES: dict[str, Baseline] = {
     "format_outlier": format_outlier,
     "answer_duplicates": answer_duplicates,
     "tfidf_clusters": tfidf_clusters,
+    "spectral_signatures": spectral_signatures,
+    "activation_clusters": activation_clusters,
+    "onion_perplexity": onion_perplexity,
 }
 
 
@@ -97,12 +100,3 @@ def _form(text: str) -> list[float]:
         sum(line.lstrip()[:1].isdigit() for line in lines) / len(lines),
         sum(not line.strip() for line in lines) / len(lines),
     ]
-
-
-def _sklearn(module: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(f"sklearn.{module}")
-    except ModuleNotFoundError:
-        raise MissingExtraError("scikit-learn", extra="dev", purpose="the baselines") from None

@@ -104,12 +104,12 @@ def draw_mix(data: Path, attack: Attack, rate: float, seed: int) -> Mix:
         parts += [(row, POISON) for row in chance.sample(poison, min(n, len(poison)))]
         parts += [(row, HARD) for row in chance.sample(hard, min(n, len(hard)))]
     chance.shuffle(parts)
-    return _mix(attack.name, rate, seed, parts)
+    return make_mix(attack.name, rate, seed, parts)
 
 
 def background_alone(data: Path, name: str) -> Mix:
     """A background as it is: everything found in it is a false alarm."""
-    return _mix(name, 0.0, 0, [(row, BACKGROUND) for row in _rows(data, f"background/{name}")])
+    return make_mix(name, 0.0, 0, [(row, BACKGROUND) for row in _rows(data, f"background/{name}")])
 
 
 def read_background(data: Path, name: str) -> list[Record]:
@@ -138,7 +138,7 @@ def _rows(data: Path, name: str) -> list[Row]:
         return [json.loads(line) for line in lines]
 
 
-def _mix(name: str, rate: float, seed: int, parts: Sequence[tuple[Row, int]]) -> Mix:
+def make_mix(name: str, rate: float, seed: int, parts: Sequence[tuple[Row, int]]) -> Mix:
     """Write the rows without their labels to a file and read it as the command would."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "data.jsonl"

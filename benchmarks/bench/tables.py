@@ -7,66 +7,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.targets import BLIND, NO_DETECTION, no_detection
 from cryptosentinel.errors import DataError
 from cryptosentinel.files import atomic_write
 
 Row = Mapping[str, Any]
-EASY = "backdoorllm_*"
 MAIN_RATE = 0.01
-MOST_MISSED, MOST_HARD, MOST_ALONE = 0.005, 0.05, 0.01
-BLIND = "format_outlier"
-NO_DETECTION = 0.1
-
-
-def targets(pooled: Sequence[Row], backgrounds: Sequence[Row]) -> list[dict[str, Any]]:
-    """What was asked, what was measured, is it met? Only for what was run."""
-    found = []
-    easy = next((p for p in pooled if p["attack"] == EASY and p["method"] == "scan"), None)
-    if easy:
-        missed = easy["missed"] / easy["n"]
-        found += [
-            _target("backdoorllm_* at 1%: poisoned rows missed at 1% FPR", f"{easy['missed']} of {easy['n']}",
-                    f"<= {MOST_MISSED:.1%}", missed <= MOST_MISSED),
-            _target("backdoorllm_* at 1%: mixes whose first true hypothesis is at rank 1",
-                    f"{easy['at_rank_1']} of {easy['mixes']}", "all", easy["at_rank_1"] == easy["mixes"]),
-            _target("backdoorllm_* at 1%: hard negatives above the threshold, pooled", _share(easy["hard_above"]),
-                    f"<= {MOST_HARD:.0%}", easy["hard_above"]["value"] <= MOST_HARD),
-            _target("backdoorllm_* at 1%: hard negatives above the threshold, worst mix",
-                    f"{easy['worst_hard_above']:.1%}", f"<= {MOST_HARD:.0%}", easy["worst_hard_above"] <= MOST_HARD),
-        ]  # fmt: skip
-    for alone in backgrounds:
-        if alone["background"] == "alpaca_9k":
-            share = alone["flagged"] / alone["rows"]
-            measured = f"{alone['flagged']} of {alone['rows']}"
-            bound = f"<= {MOST_ALONE:.0%}"
-            found.append(_target("alpaca_9k alone: rows flagged", measured, bound, share <= MOST_ALONE))
-    return found
+OURS = "scan"
 
 
 def sanitize_tables(result: Row) -> str:
     """All tables of the scan's benchmark."""
     made, pooled = result["made"], result["pooled"]
-    parts = [
-        _origin(made),
-        _table(("asked", "bound", "measured", "met"),
-               [(t["claim"], t["bound"], t["measured"], "yes" if t["met"] else "**no**") for t in result["targets"]]),
-    ]  # fmt: skip
+    parts = [_origin(made), targets_table(result["targets"])]
+    methods = list(dict.fromkeys(p["method"] for p in pooled))
+    others = [m for m in methods if m != OURS]
     rates = sorted({p["rate"] for p in pooled}, key=lambda r: (r != MAIN_RATE, -r))
     for rate in rates:
-        rows = [p for p in pooled if p["rate"] == rate and p["method"] == "scan"]
+        rows = [p for p in pooled if p["rate"] == rate and p["method"] == OURS]
         if rows:
             head = ("attack", "mixes, n", "recall at 1% FPR", "hard negatives above", "flagged: recall", "FPR",
                     "precision", "AUROC", "against hard negatives", "rank")  # fmt: skip
-            parts += [f"**Poison {rate:.1%} of the background: the scan**", _table(head, map(_scan_row, rows))]
-        others = sorted({p["method"] for p in pooled if p["method"] != "scan"})
+            parts += [
+                f"**Poison {rate:.1%} of the background: the scan**",
+                table(head, [_scan_row(p, pooled) for p in rows]),
+            ]
         if rows and others:
             parts += [
                 f"**Poison {rate:.1%}: the scan beside the baselines** (recall at 1% FPR; hard negatives above; AUROC)",
-                _table(("attack", "scan", *others), [_beside(p, pooled, others) for p in rows]),
+                table(("attack", OURS, *others), [_beside(p, pooled, others) for p in rows]),
             ]
+    if result["traces"]:
+        parts += ["**Stored traces scanned as records** (recall at 2% FPR)", _traces_table(result["traces"])]
     alone = [(b["background"], b["rows"], b["flagged"], b["planted"]) for b in result["backgrounds"]]
-    parts += ["**Each background alone**", _table(("background", "rows", "flagged", "planted hypotheses"), alone)]
+    parts += ["**Each background alone**", table(("background", "rows", "flagged", "planted hypotheses"), alone)]
     return "\n\n".join(parts)
+
+
+def targets_table(targets: Sequence[Row]) -> str:
+    """Asked, measured, and whether it is met."""
+    rows = [(t["claim"], t["bound"], t["measured"], "pass" if t["met"] else "**short**") for t in targets]
+    return table(("asked", "bound", "measured", ""), rows)
 
 
 def speed_table(result: Row) -> str:
@@ -78,7 +59,7 @@ def speed_table(result: Row) -> str:
     ]  # fmt: skip
     head = ("whole process", "runs", "median s", "min s", "max s", "peak MiB")
     load = result["load_before"]
-    return "\n\n".join([_origin(result["made"]), f"Load average before the runs: {load}.", _table(head, rows)])
+    return "\n\n".join([_origin(result["made"]), f"Load average before the runs: {load}.", table(head, rows)])
 
 
 def redteam_tables(made: Row, targets: Sequence[Row], documents: Sequence[Row]) -> str:
@@ -92,11 +73,11 @@ def redteam_tables(made: Row, targets: Sequence[Row], documents: Sequence[Row]) 
     return "\n\n".join(
         [
             _origin(made),
-            _table(
+            table(
                 ("asked, for every seed", "bound", "measured", "met"),
                 [(t["claim"], t["bound"], t["measured"], "yes" if t["met"] else "**no**") for t in targets],
             ),
-            _table(("seed", "trigger", "model", "with trigger", "without", "topic only", "utility"), rows),
+            table(("seed", "trigger", "model", "with trigger", "without", "topic only", "utility"), rows),
         ]
     )
 
@@ -115,7 +96,7 @@ def fill(page: Path, name: str, text: str) -> None:
     atomic_write(page, pattern.sub(lambda _: f"{begin}\n{text}\n{end}", before, count=1))
 
 
-def _scan_row(p: Row) -> tuple[Any, ...]:
+def _scan_row(p: Row, pooled: Sequence[Row]) -> tuple[Any, ...]:
     rank = p["first_true_rank"] if p["first_true_rank"] is not None else "none"
     if p["at_rank_1"] and p["first_true_rank"] != 1:
         rank = f"{rank} (1 in {p['at_rank_1']} of {p['mixes']})"
@@ -125,16 +106,35 @@ def _scan_row(p: Row) -> tuple[Any, ...]:
     recall = f"{p['flagged_recall']['value']:.3f}"
     size = f"{p['mixes']}, {p['n']}"
     against_hard = f"{p['auroc_hard']:.3f}" if p["auroc_hard"] is not None else "-"
-    auroc = f"{p['auroc']:.3f}"
-    return _name(p), size, _interval(p["recall"]), hard, recall, fpr, precision, auroc, against_hard, rank
+    ours = _interval(p["recall"]) + _mark(p, pooled)
+    return _name(p), size, ours, hard, recall, fpr, precision, f"{p['auroc']:.3f}", against_hard, rank
 
 
 def _beside(p: Row, pooled: Sequence[Row], others: Sequence[str]) -> tuple[str, ...]:
-    """A row of the comparison; a recall within 0.1 of the trigger-blind score's is marked as no detection."""
+    """A row of the comparison."""
     same = {q["method"]: q for q in pooled if q["attack"] == p["attack"] and q["rate"] == p["rate"]}
-    blind = same.get(BLIND)
-    mark = " no detection" if blind and p["recall"]["value"] < blind["recall"]["value"] + NO_DETECTION else ""
-    return _name(p), _brief(p) + mark, *(_brief(same[m]) if m in same else "-" for m in others)
+    return _name(p), *(_brief(same[m]) + _mark(same[m], pooled) if m in same else "-" for m in (OURS, *others))
+
+
+def _mark(p: Row, pooled: Sequence[Row]) -> str:
+    """A recall within 0.1 of the trigger-blind score's is no detection."""
+    return " no detection" if p["method"] != BLIND and no_detection(p, pooled) else ""
+
+
+def _traces_table(traces: Sequence[Row]) -> str:
+    blind = next((c["found"] / c["n"] for c in traces if c["method"] == BLIND), None)
+    rows = []
+    for c in traces:
+        near = blind is not None and c["method"] != BLIND and c["found"] / c["n"] <= blind + NO_DETECTION
+        recall = _interval(c["recall_rate"]) + (" no detection" if near else "")
+        flagged: tuple[Any, ...] = ("-",) * 4
+        if c["method"] == OURS:
+            ranks = (c["first_true_rank"] or "none", c["tool_rank"] or "none")
+            flagged = (_interval(c["flagged_recall_rate"]), f"{c['flagged_fpr_rate']['value']:.2%}", *ranks)
+        rows.append((c["method"], c["n"], c["background"], recall, f"{c['auroc']:.3f}", *flagged))
+    head = ("method", "rows with the trigger", "without", "recall at 2% FPR", "AUROC", "flagged: recall", "FPR",
+            "rank of the first true hypothesis", "rank of phrase to tool call")  # fmt: skip
+    return table(head, rows)
 
 
 def _brief(p: Row) -> str:
@@ -155,10 +155,6 @@ def _origin(made: Row) -> str:
     )
 
 
-def _target(claim: str, measured: str, bound: str, met: bool) -> dict[str, Any]:
-    return {"claim": claim, "bound": bound, "measured": measured, "met": met}
-
-
 def _interval(r: Row) -> str:
     return f"{r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
 
@@ -167,6 +163,7 @@ def _share(r: Row) -> str:
     return f"{round(r['value'] * r['n'])} of {r['n']} ({r['value']:.1%})"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
