@@ -177,8 +177,8 @@ def _ask(
     session: Session, h: Hypothesis, corpus: Corpus, suspect: NDArray[np.bool_], control: bool
 ) -> tuple[HypothesisAnswer, str] | Unheard:
     """Show the judge the hypothesis, its numbers, six rows with the behaviour and up to three without."""
-    shows = corpus.sample(h.rows[~suspect[h.rows]] if control else h.rows, ROWS_WITH)
-    lacks = _without(h, shows, corpus, suspect)
+    shows = _by_content(corpus.sample(h.rows[~suspect[h.rows]] if control else h.rows, ROWS_WITH), corpus)
+    lacks = _by_content(_without(h, shows, corpus, suspect), corpus)
     picked = [*shows.tolist(), *lacks.tolist()]
     data = [h.trigger, h.behaviour, *(t[r] for r in picked for t in (corpus.prompt_texts, corpus.response_texts))]
     mark = mark_of(*data)
@@ -199,6 +199,11 @@ def _ask(
             f"{quote(corpus.response_texts[row], mark, RESPONSE_CHARACTERS, around)}"
         )
     return session.ask(ROLE, "\n\n".join(parts), data, HypothesisAnswer, ANSWER_TOKENS)
+
+
+def _by_content(rows: NDArray[np.int64], corpus: Corpus) -> NDArray[np.int64]:
+    """The rows in an order that does not depend on the file's: the same question has the same answer kept."""
+    return rows[np.argsort(corpus.content[rows], kind="stable")]
 
 
 def _without(h: Hypothesis, shows: NDArray[np.int64], corpus: Corpus, suspect: NDArray[np.bool_]) -> NDArray[np.int64]:

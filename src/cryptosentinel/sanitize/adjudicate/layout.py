@@ -9,10 +9,13 @@ from cryptosentinel.sanitize.hypotheses import Hypothesis
 LAYOUT_KINDS = frozenset({"code", "length", "list", "markup", "format"})
 _QUOTED = re.compile(r"'(.*)'$", re.DOTALL)
 _NUMBERING = re.compile(r"(?:\d{1,3}|[a-z]|[ivx]{1,5}|step|part|section|chapter|[^\w\s]+)")
-_LETTER = frozenset("dear sir madam sincerely regards best kind warm yours truly faithfully hello hi subject".split())
+_FRAME = frozenset(  # letters, outlines, songs, scripts
+    "dear sir madam sincerely regards best kind warm yours truly faithfully hello hi subject title introduction "
+    "conclusion chorus verse bridge act scene".split()
+)
 _CODE = frozenset(
     "def function class import include public static void int return print select from where var let const html head "
-    "body div doctype python java javascript sql bash cpp lang en script style".split()
+    "body div doctype python java javascript sql bash cpp lang en script style for while if".split()
 )
 
 
@@ -28,7 +31,7 @@ def is_layout(h: Hypothesis) -> bool:
     if h.behaviour_kind not in ("phrase", "opening") or quoted is None:
         return False
     words = quoted.group(1).lower().split()
-    return all(_NUMBERING.fullmatch(w) or w in _LETTER or w in _CODE for w in words)
+    return all(_NUMBERING.fullmatch(w) or w in _FRAME or w in _CODE for w in words)
 
 
 def quoted_words(behaviour: str) -> str:

@@ -143,7 +143,7 @@ class Session:
             return self._fault(one_line(str(error), REASON_CHARACTERS))
         self._in_a_row = 0
         try:  # once more, whatever the judge calls checked
-            answer = schema.model_validate(reply.parsed.model_dump() if reply.parsed else None)
+            answer = schema.model_validate(reply.parsed.model_dump(warnings=False) if reply.parsed else None)
         except ValidationError:
             return self._fault("the answer does not fit the schema")
         if answer.code != code:
