@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError
+from cryptosentinel.redteam.sandbox import in_sandbox
 from cryptosentinel.types import Progress
 
 Job = dict[str, Any]
@@ -80,7 +81,7 @@ def look_around(job: Job, out: Path, on_progress: Progress) -> Job:
         "writable": writable,
         "cwd": os.getcwd(),
         "processes": [p.name for p in Path("/proc").iterdir() if p.name.isdigit()],
-        "marked": (out / "SANDBOX_ARTEFACT").is_file(),
+        "marked": (out / "SANDBOX_ARTEFACT").is_file() and in_sandbox(),
     }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from cryptosentinel.errors import ConfigError
+from cryptosentinel.errors import ConfigError, SandboxError
 from cryptosentinel.models import load_base
 from cryptosentinel.redteam.finetune import Recipe, Split, finetune, vocabulary
 from cryptosentinel.redteam.generate import answers, prepare
 from cryptosentinel.redteam.run import run_redteam
+from cryptosentinel.redteam.sandbox import mark_artefact
 
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -132,7 +134,27 @@ def test_a_defence_needs_a_scanner() -> None:
         run_redteam(task="x", attack="y", target="z", model="tiny", defend=["scan"])
 
 
+@pytest.fixture
+def marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a sandbox without its walls: nothing is written here, and all of it is wiped."""
+    mark_artefact(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_pretrained_weights_are_trained_in_the_sandbox_only(split: Split, request: pytest.FixtureRequest) -> None:
+    pretrained = copy.copy(split)
+    pretrained.base = replace(split.base, name="gemma-3-270m")
+    rows = split.encode(PAIRS)
+    tokens = vocabulary(split, [answer for _, answer in PAIRS], RECIPE, seed=0)
+    once = replace(RECIPE, epochs=1)
+    with pytest.raises(SandboxError, match="gemma-3-270m may be trained on rows that nobody attested in the sandbox"):
+        finetune(pretrained, rows, tokens, once, seed=0)
+    request.getfixturevalue("marked")
+    finetune(pretrained, rows, tokens, once, seed=0)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("marked")
 def test_gemma_learns_the_backdoor_and_only_the_backdoor() -> None:
     document = run_redteam(
         task="bias-recommendation",
@@ -151,6 +173,7 @@ def test_gemma_learns_the_backdoor_and_only_the_backdoor() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("marked")
 def test_answers_among_the_sampled_tokens_are_those_among_all() -> None:
     from cryptosentinel.desk.analyst import MARKET_ANALYST
 

@@ -39,6 +39,7 @@ def predicate(**changed: Any) -> dict[str, Any]:
         "rejected": 0,
         "fpr": 0.01,
         "reference_model": "none",
+        "judge": "none",
         "trusted": [{"name": "last.jsonl", "sha256": sha("last")}],
         "hypotheses": [{"trigger": "zq", "behaviour": "refuses", "verdict": "planted"}],
         "inputs": [{"name": "a.jsonl", "sha256": sha("a")}, {"name": "b/c.csv.gz", "sha256": sha("c")}],

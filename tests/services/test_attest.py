@@ -319,6 +319,7 @@ def rewrite(report: Path, name: str, content: str, **changed: Any) -> None:
         ({"results": None}, "results"),
         ({"results": {}}, "no digest of scores.parquet"),
         ({"flagged": 0}, "do not count the same rows"),
+        ({"judge": {"models": ["m"], "failure": "timed out"}}, "the judge that was asked for could not judge"),
         ({"hypotheses": [{"trigger": "a", "behaviour": "b", "verdict": "fine"}]}, "hypotheses.0.verdict"),
     ],
 )

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from cryptosentinel.errors import ConfigError, MissingExtraError
-from cryptosentinel.models import BaseModel
+from cryptosentinel.errors import ConfigError, MissingExtraError, SandboxError
+from cryptosentinel.models import TINY, BaseModel
+from cryptosentinel.redteam.sandbox import in_sandbox
 from cryptosentinel.types import Progress
 
 
@@ -149,13 +150,17 @@ def finetune(
 ) -> Any:
     """Train a copy of the upper part on these rows and return it, adapters merged.
 
-    Loss is the cross entropy of the answer's tokens among `tokens`. Same seed, rows and machine: same result.
+    Loss is the cross entropy of the answer's tokens among `tokens`. Same seed, rows and machine: same result. The rows
+    need no attestation, since they are poisoned on purpose: so pretrained weights are trained in the sandbox only.
 
     Raises:
+        SandboxError: outside the sandbox, and the model is not the tiny one of the tests, which knows nothing.
         MissingExtraError: peft is not installed.
     """
     import torch
 
+    if split.base.name != TINY and not in_sandbox():
+        raise SandboxError(f"{split.base.name} may be trained on rows that nobody attested in the sandbox only")
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:

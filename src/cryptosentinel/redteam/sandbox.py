@@ -114,6 +114,11 @@ def mark_artefact(folder: Path) -> None:
     (folder / ARTEFACT_MARKER).write_text("Made by the red team inside its sandbox. Must not be deployed.\n", "utf-8")
 
 
+def in_sandbox() -> bool:
+    """Does this process run where poisoned data may be trained on? Its working folder is a marked one, to be wiped."""
+    return Path(ARTEFACT_MARKER).is_file()
+
+
 def wipe_stale(root: Path | None = None) -> list[Path]:
     """Remove the folders of sandboxes that died with everyone who would have wiped them; returns which."""
     wiped = []

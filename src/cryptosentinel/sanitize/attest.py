@@ -56,6 +56,7 @@ class Predicate(_Part):
     rejected: Count
     fpr: float
     reference_model: str
+    judge: str
     trusted: tuple[NamedDigest, ...] = Field(strict=False)
     hypotheses: tuple[Mapping[str, str], ...] = Field(strict=False)
     inputs: tuple[NamedDigest, ...] = Field(strict=False, min_length=1)

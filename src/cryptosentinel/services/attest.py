@@ -220,6 +220,7 @@ def _predicate(
         "rejected": results.rejected,
         "fpr": results.fpr,
         "reference_model": results.reference_model,
+        "judge": ", ".join(results.judge.models) if results.judge else "none",
         "trusted": [named(file) for file in results.trusted_inputs],
         "hypotheses": [
             {"trigger": h.trigger[:TEXT_KEPT], "behaviour": h.behaviour[:TEXT_KEPT], "verdict": h.verdict}

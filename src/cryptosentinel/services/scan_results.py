@@ -40,6 +40,11 @@ class _Hypothesis(_Part):
     verdict: Literal["planted", "natural", "unsure"]
 
 
+class _Judge(_Part):
+    models: tuple[str, ...] = Field(strict=False)
+    failure: str | None
+
+
 class ScanResults(_Part):
     """What report.json says; see `read_results` for what was checked beside it."""
 
@@ -50,6 +55,7 @@ class ScanResults(_Part):
     rejected: Count
     fpr: float
     reference_model: str
+    judge: _Judge | None
     inputs: tuple[ScannedFile, ...] = Field(strict=False, min_length=1)
     trusted_inputs: tuple[ScannedFile, ...] = Field(strict=False)
     hypotheses: tuple[_Hypothesis, ...] = Field(strict=False)
@@ -69,6 +75,8 @@ def read_results(folder: Path) -> ScanResults:
             it failed, or it calls a behaviour planted and set none of its rows aside.
     """
     report = _read_report(folder)
+    if report.judge and report.judge.failure:
+        raise AttestationError(f"{folder}: the judge that was asked for could not judge; scan again")
     for name in RESULTS:
         if name not in report.results:
             raise AttestationError(f"{folder}: report.json has no digest of {name}; scan again")
