@@ -94,11 +94,11 @@ def draw_mix(data: Path, attack: Attack, rate: float, seed: int) -> Mix:
     """
     chance = random.Random(seed)
     if attack.as_is:
-        parts = [(row, POISON if row["label"] == "poison" else BACKGROUND) for row in _rows(data, attack.poison)]
+        parts = [(row, POISON if row["label"] == "poison" else BACKGROUND) for row in read_file(data, attack.poison)]
     else:
-        background = _rows(data, attack.background)
-        poison = [row for row in _rows(data, attack.poison) if row["label"] == "poison"]
-        hard = [row for row in _rows(data, attack.hard) if row["label"] == "clean"] if attack.hard else []
+        background = read_file(data, attack.background)
+        poison = [row for row in read_file(data, attack.poison) if row["label"] == "poison"]
+        hard = [row for row in read_file(data, attack.hard) if row["label"] == "clean"] if attack.hard else []
         n = max(LEAST_POISON, round(rate * len(background)))
         parts = [(row, BACKGROUND) for row in background]
         parts += [(row, POISON) for row in chance.sample(poison, min(n, len(poison)))]
@@ -109,7 +109,7 @@ def draw_mix(data: Path, attack: Attack, rate: float, seed: int) -> Mix:
 
 def background_alone(data: Path, name: str) -> Mix:
     """A background as it is: everything found in it is a false alarm."""
-    return make_mix(name, 0.0, 0, [(row, BACKGROUND) for row in _rows(data, f"background/{name}")])
+    return make_mix(name, 0.0, 0, [(row, BACKGROUND) for row in read_file(data, f"background/{name}")])
 
 
 def read_background(data: Path, name: str) -> list[Record]:
@@ -130,7 +130,12 @@ def _path(data: Path, name: str) -> Path:
     return data / "poison" / f"{name}.jsonl.gz"
 
 
-def _rows(data: Path, name: str) -> list[Row]:
+def read_file(data: Path, name: str) -> list[Row]:
+    """The rows of a file under poison/, as they are: labels too.
+
+    Raises:
+        DataError: there is no such file.
+    """
     path = _path(data, name)
     if not path.is_file():
         raise DataError(f"{path}: no such file")

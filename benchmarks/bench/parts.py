@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+
 from cryptosentinel import registry, sanitize
+from cryptosentinel.sanitize.features.base import Behaviours, by_pattern
+from cryptosentinel.sanitize.tokens import Tokens
 
 Part = tuple[str, str]  # (kind, name)
+FEATURE = "response-feature"
 HOME = sanitize.__name__
 
 
@@ -25,12 +30,22 @@ def registered() -> list[Part]:
 def hidden(parts: Iterable[Part]) -> Iterator[None]:
     """Within this block these parts are not registered, so a scan runs without them.
 
+    Where no response feature is left, one that never shows anything stands in.
+
     >>> with hidden([("response-feature", "phrase")]):
     ...     ("response-feature", "phrase") in registered()
     False
     """
     taken = {part: registry._ENTRIES.pop(part) for part in parts}
+    stand_in = (FEATURE, "none")
+    if not registry.names(FEATURE):
+        registry._ENTRIES[stand_in] = registry.Entry(*stand_in, 1, _nothing)
     try:
         yield
     finally:
+        registry._ENTRIES.pop(stand_in, None)
         registry._ENTRIES.update(taken)
+
+
+def _nothing(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviours:
+    return by_pattern("none", np.zeros(tokens.n, bool), "shows nothing", support)

@@ -19,7 +19,7 @@ OURS = "scan"
 def sanitize_tables(result: Row) -> str:
     """All tables of the scan's benchmark."""
     made, pooled = result["made"], result["pooled"]
-    parts = [_origin(made), targets_table(result["targets"])]
+    parts = [origin(made), targets_table(result["targets"])]
     methods = list(dict.fromkeys(p["method"] for p in pooled))
     others = [m for m in methods if m != OURS]
     rates = sorted({p["rate"] for p in pooled}, key=lambda r: (r != MAIN_RATE, -r))
@@ -59,7 +59,7 @@ def speed_table(result: Row) -> str:
     ]  # fmt: skip
     head = ("whole process", "runs", "median s", "min s", "max s", "peak MiB")
     load = result["load_before"]
-    return "\n\n".join([_origin(result["made"]), f"Load average before the runs: {load}.", table(head, rows)])
+    return "\n\n".join([origin(result["made"]), f"Load average before the runs: {load}.", table(head, rows)])
 
 
 def redteam_tables(made: Row, targets: Sequence[Row], documents: Sequence[Row]) -> str:
@@ -72,7 +72,7 @@ def redteam_tables(made: Row, targets: Sequence[Row], documents: Sequence[Row]) 
     ]
     return "\n\n".join(
         [
-            _origin(made),
+            origin(made),
             table(
                 ("asked, for every seed", "bound", "measured", "met"),
                 [(t["claim"], t["bound"], t["measured"], "yes" if t["met"] else "**no**") for t in targets],
@@ -146,7 +146,8 @@ def _name(p: Row) -> str:
     return f"{p['attack']}{' (as it is)' if p['as_is'] else ''}"
 
 
-def _origin(made: Row) -> str:
+def origin(made: Row) -> str:
+    """The line above a table: command, date, commit, machine, versions."""
     machine, versions = made["machine"], ", ".join(f"{k} {v}" for k, v in made["versions"].items())
     state = " with uncommitted changes" if made["uncommitted_changes"] else ""
     return (
