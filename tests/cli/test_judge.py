@@ -281,6 +281,29 @@ def test_nobody_there_is_code_3_even_where_nothing_is_found(
     assert "Repair the judge and scan again." in html
 
 
+def test_a_row_that_only_the_judge_can_see_is_set_aside_and_shown(
+    endpoint: Callable[[Say], Endpoint], tmp_path: Path, rows: Callable[..., Any]
+) -> None:
+    made = rows(80)
+    made[50]["output"] = f"hex joy {made[50]['output']}"
+    lines = ["no row", *(json.dumps(r) for r in made)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    server = endpoint(lambda q: answer(q, lambda text: 0.9 if "hex joy" in text else 0.1))
+    out = tmp_path / "out"
+    assert scanned(tmp_path / "rows.jsonl", out, "--judge", server.url, "--judge-rows", "40") == 1
+    assert [json.loads(x) for x in (out / "quarantine.jsonl").read_text().splitlines()] == [made[50]]
+    judge = document(out)["judge"]
+    assert judge["rows"]["malicious"] == [
+        {"index": 51, "id": "51", "score": 0.9, "reason": "m-1 finds it malicious: read it"}
+    ]
+    findings = [json.loads(x) for x in (out / "findings.jsonl").read_text().splitlines()]
+    assert [f["subject"]["id"] for f in findings if f["source"] == "scan"] == ["51"]
+    assert "51" in {f["subject"]["id"] for f in opinions(out)}
+    (result,) = (r for r in document(out, "report.sarif")["runs"][0]["results"] if r["ruleId"] == "malicious-row")
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 52}
+    assert "1 row that the judge finds malicious" in (out / "report.html").read_text("utf-8")
+
+
 def test_one_fault_among_answers_is_reported_and_no_failure(
     endpoint: Callable[[Say], Endpoint], data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,12 +18,13 @@ LOCATIONS = 100
 LINE_FORMATS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 RULES = {
     "planted-behaviour": "The data teaches a hidden behaviour, which neither language nor trusted data explains.",
+    "malicious-row": "A language model finds the row malicious, and finds ordinary rows of the data ordinary.",
     "unsure-behaviour": "The data has a conspicuous association that a person should judge before training.",
 }
 
 
 def to_sarif(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """A SARIF log from a scan's document: one result for each hypothesis that is planted or unsure.
+    """A SARIF log from a scan's document: one result for each planted or unsure hypothesis and each row a judge raised.
 
     Rows are locations: the file, the line where a line is a row, and always the row's number. The first 100 rows are
     listed as locations, all of them in the result's properties.
@@ -35,6 +36,8 @@ def to_sarif(doc: Mapping[str, Any]) -> dict[str, Any]:
     """
     inputs = [i for i in doc.get("inputs") or [] if isinstance(i, Mapping)]
     results = [_result(h, inputs) for h in doc.get("hypotheses") or [] if h.get("verdict") in LEVELS]
+    malicious = ((doc.get("judge") or {}).get("rows") or {}).get("malicious") or []
+    results += [_row_result(row, inputs) for row in malicious]
     driver = {
         "name": "CryptoSentinel",
         "version": str(doc.get("version") or __version__),
@@ -62,6 +65,17 @@ def _result(hypothesis: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) 
             "association/v1": hashlib.sha256(pair.encode("utf-8", "surrogatepass")).hexdigest(),
         },
         "properties": {"rows": rows} | {key: hypothesis.get(key) for key in numbers},
+    }
+
+
+def _row_result(row: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    starts = [0, *accumulate(int(i.get("rows") or 0) for i in inputs)]
+    return {
+        "ruleId": "malicious-row",
+        "level": "error",
+        "message": {"text": str(row.get("reason"))},
+        "locations": [_location(int(row["index"]), inputs, starts)],
+        "properties": {"rows": [int(row["index"])], "score": row.get("score")},
     }
 
 

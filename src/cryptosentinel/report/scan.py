@@ -55,6 +55,7 @@ def scan_view(doc: Mapping[str, Any]) -> dict[str, Any]:
     hypotheses = [_hypothesis(h) for h in scan["hypotheses"]]
     by_verdict = {verdict: [h for h in hypotheses if h["verdict"] == verdict] for verdict in VERDICTS}
     suspects = [*by_verdict["planted"], *by_verdict["unsure"]]
+    judge_rows = (scan["judge"].get("rows") or {}).get("malicious") or []
     stages = {name: took for name, took in scan["seconds"].items() if name != "total"}
     scan |= {
         "inputs": [{"path": "", "rows": None, "sha256": ""} | i for i in scan["inputs"]],
@@ -68,6 +69,7 @@ def scan_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "natural": len(by_verdict["natural"]),
         "stages": stages,
         "trusted": ", ".join(map(str, trusted)) if isinstance(trusted := scan["trusted"], list) else trusted,
+        "malicious": [{"index": None, "id": "", "score": None, "reason": ""} | row for row in judge_rows],
         "judged_by": _judged_by(scan["judge"]),
         "total_s": scan["seconds"].get("total", sum(stages.values())),
     }

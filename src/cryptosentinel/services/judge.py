@@ -15,7 +15,9 @@ from cryptosentinel.config import Settings, load_settings
 from cryptosentinel.errors import DataError, JudgeError
 from cryptosentinel.llm import Answer, Asker, HTTPAsker, ReplayAsker
 from cryptosentinel.sanitize import Scan
-from cryptosentinel.types import Message
+from cryptosentinel.types import Message, Record
+
+RAISED_SHOWN = 100  # rows in the report; findings.jsonl has them all
 
 
 class KeptJudge:
@@ -126,12 +128,15 @@ def endpoint(url: str) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/').removesuffix('/chat/completions')}"
 
 
-def describe_judging(judge: KeptJudge, result: Scan) -> dict[str, Any] | None:
+def describe_judging(
+    judge: KeptJudge, result: Scan, index: Sequence[int], records: Sequence[Record]
+) -> dict[str, Any] | None:
     """What report.json says of the judge: who it was, how often it was asked, what it changed, why it failed."""
     judging = result.judging
     if judging is None:
         return None
     rows = judging.rows
+    raised = sorted((f for f in rows.findings if f.evidence.get("raised")), key=lambda f: -(f.score or 0.0))
     return {
         "endpoint": judge.endpoint,
         "models": list(judging.models),
@@ -144,8 +149,13 @@ def describe_judging(judge: KeptJudge, result: Scan) -> dict[str, Any] | None:
         "hypotheses_believed": judging.believed,
         "rows": {
             "asked": len(rows.findings),
-            "raised": sum(bool(f.evidence.get("raised")) for f in rows.findings),
+            "raised": len(raised),
             "believed": rows.believed,
+            "malicious": [
+                {"index": index[row], "id": records[row].id, "score": f.score, "reason": f.reason}
+                for f in raised[:RAISED_SHOWN]
+                for row in [int(f.subject.id)]
+            ],
             "called_malicious": {sample: asdict(rate) for sample, rate in rows.malicious.items()},
         },
         "failure": judging.failure,

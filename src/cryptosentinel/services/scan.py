@@ -89,7 +89,7 @@ def scan_dataset(
     document |= {
         "fpr": fpr,
         "reference_model": reference.name if reference else "none",
-        "judge": describe_judging(asker, result) if asker else None,
+        "judge": describe_judging(asker, result, index, records) if asker else None,
         "trusted": [str(p) for p in trusted],
         "trusted_inputs": trusted_inputs.describe() if trusted_inputs else [],
         "seconds": {"read": read_s, **result.seconds, "total": time.perf_counter() - started},

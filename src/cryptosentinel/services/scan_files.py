@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ import pyarrow.parquet as pq
 from cryptosentinel.datasets import read_rows, write_jsonl, write_record
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.files import atomic_write
-from cryptosentinel.sanitize import Scan
 from cryptosentinel.services.digests import digest
 from cryptosentinel.services.scan_document import EXAMPLES, ScanReport, describe, shown
-from cryptosentinel.types import Record
+from cryptosentinel.types import Finding, Record
 
 Render = Callable[[Mapping[str, Any]], str]
 # What an attestation stands on: report.json holds their digests, so that none can be exchanged for another scan's.
@@ -88,7 +87,7 @@ def write_results(
         examined = {id(h) for h in shown(result.hypotheses)}
         described = [describe(h, report.index, records, EXAMPLES * (id(h) in examined)) for h in result.hypotheses]
         _write_json(folder / "hypotheses.json", described)
-        write_jsonl(folder / "findings.jsonl", (asdict(f) for f in _findings(result)))
+        write_jsonl(folder / "findings.jsonl", (asdict(f) for f in _findings(report)))
         write_jsonl(folder / "rejects.jsonl", (asdict(r) for r in report.rejects))
         _split(folder, data, report, records)
         for name, render in renderers.items():
@@ -108,12 +107,14 @@ def write_results(
     return dict(document["results"])
 
 
-def _findings(result: Scan) -> Iterable[Any]:
-    yield from result.findings
+def _findings(report: ScanReport) -> Iterable[Finding]:
+    """Every finding; those about a row name it by its number over the inputs."""
+    result = report.scan
+    of_rows = [*result.findings, *(result.judging.rows.findings if result.judging else ())]
+    for f in of_rows:
+        yield replace(f, subject=replace(f.subject, id=str(report.index[int(f.subject.id)])))
     for h in result.hypotheses:
         yield from h.adjudications
-    if result.judging is not None:
-        yield from result.judging.rows.findings
 
 
 def _write_json(path: Path, value: Any) -> None:
