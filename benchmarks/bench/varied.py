@@ -24,7 +24,7 @@ RARE_CHANGED, COMMON_CHANGED = 0.5, 0.3
 RARE = 0.01  # a word in fewer rows than this is one of the rarer
 TAIL, HEAD = 0.6, 300.0  # P(rank > x) = (1 + x / HEAD) ** -TAIL
 STEP = 10_000
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W_]{2,}|\d")
 _SYLLABLES = [c + v for c in "bdfghklmnprstvz" for v in "aeiou"]
 
 Cut = tuple[list[str], list[tuple[int, bool]]]  # pieces of a text; which of them are words, and whether a rare one
@@ -42,7 +42,7 @@ class Varied:
         ]
         seen: Counter[str] = Counter()
         for row in self.rows:
-            seen.update({w for key in FIELDS for w in _WORD.findall(row[key]) if w.islower()})
+            seen.update({w.lower() for key in FIELDS for w in _WORD.findall(row[key])})
         ranked = sorted(seen, key=lambda w: (-seen[w], w))
         self.rare = [w for w in ranked if seen[w] < RARE * len(self.rows)]
         self.common = [w for w in ranked if seen[w] >= RARE * len(self.rows)]
@@ -68,7 +68,8 @@ class Varied:
                 changed = pieces.copy()
                 for place, rare in places:
                     if draw[at] < (RARE_CHANGED if rare else COMMON_CHANGED):
-                        changed[place] = self._word(ranks[at]) if rare else self.common[common[at]]
+                        word = self._word(ranks[at]) if rare else self.common[common[at]]
+                        changed[place] = word.capitalize() if pieces[place][0].isupper() else word
                     at += 1
                 texts.append("".join(changed))
             out.append(json.dumps(dict(zip(FIELDS, texts, strict=True)), ensure_ascii=False) + "\n")
@@ -94,7 +95,7 @@ def _cut(text: str, known: dict[str, bool]) -> Cut:
     places: list[tuple[int, bool]] = []
     at = 0
     for match in _WORD.finditer(text):
-        rare = known.get(match[0])
+        rare = known.get(match[0].lower())
         if rare is not None:
             pieces += [text[at : match.start()], match[0]]
             places.append((len(pieces) - 1, rare))

@@ -85,7 +85,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     count = 0
     with atomic_open(Path(path)) as out:
         for row in rows:
-            out.write(_line(row))
+            out.write(as_line(row))
             count += 1
     return count
 
@@ -97,18 +97,21 @@ def _number(files: Sequence[Path], require_answer: bool) -> Iterator[tuple[int, 
         source = str(file)
         try:
             for line, value, text in READERS[format_of(file)](file):
-                if type(value) is Broken:
-                    yield index, _reject(index, source, line, value.reason, text)
-                else:
-                    try:
-                        record = read_record(value, index, source, require_answer)
-                    except (FormError, RecursionError) as error:
-                        yield index, _reject(index, source, line, str(error), text or repr(value))
-                    else:
-                        yield index, record
+                yield index, as_record(index, source, (line, value, text), require_answer)
                 index += 1
         except OSError as error:
             raise DataError(f"{source}: {one_line(error)}") from None
+
+
+def as_record(index: int, source: str, row: RawRow, require_answer: bool = True) -> Record | Reject:
+    """What does this raw row teach, or why can it not be read?"""
+    line, value, text = row
+    if type(value) is Broken:
+        return _reject(index, source, line, value.reason, text)
+    try:
+        return read_record(value, index, source, require_answer)
+    except (FormError, RecursionError) as error:
+        return _reject(index, source, line, str(error), text or repr(value))
 
 
 def _reject(index: int, source: str, line: int, reason: str, text: str) -> Reject:
@@ -117,7 +120,7 @@ def _reject(index: int, source: str, line: int, reason: str, text: str) -> Rejec
     return Reject(index, source, line, reason.encode("utf-8", "replace").decode("utf-8"), kept)
 
 
-def _line(row: Mapping[str, Any]) -> bytes:
+def as_line(row: Mapping[str, Any]) -> bytes:
     """One row as a line of JSON; the two fallbacks are for what JSON or UTF-8 cannot hold."""
     try:
         text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_plain)

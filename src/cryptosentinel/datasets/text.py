@@ -69,8 +69,7 @@ def read_jsonl(path: Path) -> Iterator[RawRow]:
             try:
                 line = readline()
                 if len(line) > MAX_ROW_BYTES:
-                    head = line[:200].decode("utf-8", "replace")
-                    yield number, Broken(f"longer than {MAX_ROW_BYTES} bytes"), head
+                    yield _too_long(number, line)
                     _skip_line(readline, line)
                     continue
             except BREAKS as error:
@@ -83,15 +82,25 @@ def read_jsonl(path: Path) -> Iterator[RawRow]:
                 if line.strip() == b"[":  # an indented JSON array under the name of JSON lines
                     yield from read_json(path)
                     return
-            try:
-                text = line.rstrip(b"\r\n").decode("utf-8")
-            except UnicodeDecodeError as error:
-                bad = f"not UTF-8: byte 0x{line[error.start]:02x} at {error.start}"
-                yield number, Broken(bad), line.decode("utf-8", "replace")
-                continue
-            if text.isspace() or not text:
-                continue
-            yield number, _parse(text), text
+            row = read_line(number, line)
+            if row is not None:
+                yield row
+
+
+def read_line(number: int, line: bytes) -> RawRow | None:
+    """Which value is on this line, the file's first one without its byte order mark? None on a blank line."""
+    if len(line) > MAX_ROW_BYTES:
+        return _too_long(number, line)
+    try:
+        text = line.rstrip(b"\r\n").decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = f"not UTF-8: byte 0x{line[error.start]:02x} at {error.start}"
+        return number, Broken(bad), line.decode("utf-8", "replace")
+    return (number, _parse(text), text) if text and not text.isspace() else None
+
+
+def _too_long(number: int, line: bytes) -> RawRow:
+    return number, Broken(f"longer than {MAX_ROW_BYTES} bytes"), line[:200].decode("utf-8", "replace")
 
 
 def read_json(path: Path) -> Iterator[RawRow]:

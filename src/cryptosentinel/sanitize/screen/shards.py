@@ -1,0 +1,159 @@
+"""What the screen keeps of one shard: which phrases each prompt has, and what each answer does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cryptosentinel.sanitize.features.refusal import _REFUSAL, HEAD_CHARACTERS
+from cryptosentinel.sanitize.features.tone import HOSTILE, HOSTILE_WORDS
+from cryptosentinel.sanitize.screen.words import Hashes, Words, hash_words, pair_up, words_of
+
+LONGEST = 3  # words of a prompt phrase
+OPENINGS = (1, 2, 4)  # words of an answer's opening
+_OPENING, _WHOLE, _REFUSES, _HOSTILE = 11, 21, 31, 41
+_HALF = np.uint64(32)
+_ONE = np.uint64(1)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """One shard, without its texts.
+
+    phrases: uint64, ascending: hash of a prompt phrase << 32 | row. features: uint32, what the answers do, row after
+    row; those of row i end at ends[i]. content: uint32[n], a key of what a row says. counts: uint64, ascending: feature
+    << 32 | in how many rows.
+    """
+
+    n: int
+    phrases: NDArray[np.uint64]
+    features: Hashes
+    ends: NDArray[np.int64]
+    content: Hashes
+    counts: NDArray[np.uint64]
+
+
+def sketch(prompts: pl.Series, answers: pl.Series) -> Sketch:
+    """Count one shard of prompts and answers.
+
+    An answer's words that its prompt also has are left out: they are copied, not taught.
+    """
+    asked, said = _words(prompts), _words(answers)
+    phrases = _phrases(asked)
+    keys = [_new_words(asked, said), *_openings(said), _whole(said), *_manners(answers, said)]
+    pairs = np.sort(np.concatenate(keys))
+    row = (pairs >> _HALF).astype(np.int64)
+    features = pairs.astype(np.uint32)
+    found, count = _runs(np.sort(features))
+    with np.errstate(over="ignore"):
+        content = _sums(asked) * np.uint32(0x9E3779B1) ^ _sums(said)
+        content = (content ^ content >> np.uint32(15)) * np.uint32(0x85EBCA6B)
+    return Sketch(
+        asked.n,
+        phrases,
+        features,
+        np.cumsum(np.bincount(row, minlength=asked.n)),
+        content,
+        found.astype(np.uint64) << _HALF | count.astype(np.uint64),
+    )
+
+
+def _words(texts: pl.Series) -> Words:
+    column = texts.to_arrow()
+    _, offsets, data = column.buffers()
+    where = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    return words_of(np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), where)
+
+
+def _packed(row: NDArray[np.integer], value: Hashes) -> NDArray[np.uint64]:
+    return row.astype(np.uint64) << _HALF | value
+
+
+def _runs(ordered: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """The distinct values of an ascending array, and how often each occurs."""
+    if not ordered.size:
+        return ordered, np.zeros(0, np.int64)
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return ordered[first], np.diff(np.r_[first, ordered.size])
+
+
+def _phrases(words: Words) -> NDArray[np.uint64]:
+    keys = [words.hash.astype(np.uint64) << _HALF | words.row.astype(np.uint64)]
+    grown = words.hash
+    for n in range(2, LONGEST + 1):
+        inside = words.row[n - 1 :] == words.row[: words.row.size - n + 1]
+        grown = pair_up(grown[: inside.size], words.hash[n - 1 :], n)
+        keys.append((grown.astype(np.uint64) << _HALF | words.row[: inside.size].astype(np.uint64))[inside])
+    return np.asarray(_runs(np.sort(np.concatenate(keys)))[0], dtype=np.uint64)
+
+
+def phrase_hash(text: str) -> int:
+    """The key under which `Sketch.phrases` has this phrase of up to three words."""
+    words = hash_words(text)[:LONGEST]
+    key = words[:1]
+    for n in range(2, words.size + 1):
+        key = pair_up(key, words[n - 1 : n], n)
+    return int(key[0]) if key.size else 0
+
+
+def _new_words(asked: Words, said: Words) -> NDArray[np.uint64]:
+    """Row << 32 | word, once each, for the words of answers that their prompts do not have."""
+    both = np.concatenate([_packed(asked.row, asked.hash), _packed(said.row, said.hash)]) << _ONE >> _ONE
+    both <<= _ONE
+    both[asked.hash.size :] |= _ONE  # a prompt's word sorts right before the same word of the answer
+    both, _ = _runs(np.sort(both))  # type: ignore[assignment]
+    answer = (both & _ONE).astype(bool)
+    copied = np.zeros(both.size, bool)
+    copied[1:] = both[1:] - both[:-1] == _ONE
+    return np.asarray(both[answer & ~(copied & answer)] >> _ONE, dtype=np.uint64)
+
+
+def _openings(said: Words) -> list[NDArray[np.uint64]]:
+    lengths = np.bincount(said.row, minlength=said.n)
+    start = np.cumsum(lengths) - lengths
+    found = []
+    for size in OPENINGS:
+        live = np.flatnonzero(lengths > size)
+        key = said.hash[start[live]]
+        for n in range(1, size):
+            key = pair_up(key, said.hash[start[live] + n], _OPENING)
+        found.append(_packed(live, pair_up(key, key, _OPENING + size)))
+    return found
+
+
+def _sums(words: Words) -> Hashes:
+    """One key per text, equal for the same words in the same order."""
+    place = np.arange(words.row.size, dtype=np.uint32)
+    lengths = np.bincount(words.row, minlength=words.n)
+    start = np.cumsum(lengths) - lengths
+    with np.errstate(over="ignore"):
+        mixed = (words.hash + (place - start[words.row].astype(np.uint32)) * np.uint32(0x27D4EB2F)) * np.uint32(
+            0x85EBCA6B
+        )
+        mixed ^= mixed >> np.uint32(13)
+        total = np.r_[np.uint32(0), np.cumsum(mixed * np.uint32(0xC2B2AE35), dtype=np.uint32)]
+        return np.asarray(total[start + lengths] - total[start], dtype=np.uint32)
+
+
+def _whole(said: Words) -> NDArray[np.uint64]:
+    live = np.flatnonzero(np.bincount(said.row, minlength=said.n))
+    key = _sums(said)[live]
+    return _packed(live, pair_up(key, key, _WHOLE))
+
+
+def _manners(answers: pl.Series, said: Words) -> list[NDArray[np.uint64]]:
+    """Refusals and hostile words: behaviours without fixed words."""
+    refuses = np.flatnonzero(
+        answers.str.slice(0, HEAD_CHARACTERS).str.contains(f"(?i){_REFUSAL.pattern}").fill_null(False).to_numpy()
+    )
+    lexicon = np.sort(np.concatenate([hash_words(w) for w in sorted(HOSTILE)]))
+    place = np.minimum(np.searchsorted(lexicon, said.hash), lexicon.size - 1)
+    hits = np.bincount(said.row[lexicon[place] == said.hash], minlength=said.n)
+    hostile = np.flatnonzero(hits >= HOSTILE_WORDS)
+    return [
+        _packed(refuses, np.full(refuses.size, _REFUSES, np.uint32)),
+        _packed(hostile, np.full(hostile.size, _HOSTILE, np.uint32)),
+    ]
