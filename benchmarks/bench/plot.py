@@ -13,7 +13,7 @@ from cryptosentinel.report.svg import label, line, tag
 
 Row = Mapping[str, Any]
 OURS, CEILING = "scan", "supervised_ngrams"
-WIDTH, LEFT, GAP, TOP, STEP, BOTTOM = 1040, 262, 26, 96, 22, 34
+WIDTH, LEFT, GAP, TOP, STEP, BOTTOM = 1040, 284, 26, 118, 22, 34
 RATES = (0.001, 0.005, 0.01, 0.05)
 STYLE = """
 svg { font: 13px ui-sans-serif, system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", Arial, sans-serif; }
@@ -111,22 +111,22 @@ def _cell(cell: Sequence[Row], pooled: Sequence[Row], left: float, span: float, 
 
 
 def _legend() -> list[Markup]:
-    y, parts = 50.0, []
+    parts = []
     entries = (
-        (16, "ours", "the scan, 95% interval"),
-        (196, "none", "within 0.1 of the format score: no detection"),
-        (500, "best", "best baseline"),
-        (614, "cross", "best baseline, with over 5% of the hard negatives"),
-        (936, "ceiling", "with labels"),
+        (16, 50, "ours", "the scan, 95% interval"),
+        (284, 50, "none", "the scan, within 0.1 of the format score: no detection"),
+        (284, 72, "cross", "best baseline, but with over 5% of the hard negatives"),
+        (16, 72, "best", "best baseline"),
+        (700, 50, "ceiling", "classifier that has the labels (style only)"),
     )
-    for x, class_, text in entries:
+    for x, y, class_, text in entries:
         at = float(x + 8)
         if class_ == "cross":
             parts.append(tag("path", d=f"M{at - 5:.1f},{y - 5:.1f}l10,10m0,-10l-10,10", class_=class_))
         elif class_ == "ceiling":
             parts.append(line(at, y - 7, at, y + 7, class_))
         else:
-            parts.append(tag("circle", cx=at, cy=y, r=6.5 if class_ == "best" else 3.5, class_=class_))
+            parts.append(tag("circle", cx=at, cy=float(y), r=6.5 if class_ == "best" else 3.5, class_=class_))
         parts.append(label(at + 13, y + 4.5, text, "key", "start"))
     return parts
 

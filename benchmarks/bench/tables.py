@@ -37,7 +37,7 @@ def sanitize_tables(result: Row) -> str:
                 f"**Poison {rate:.1%}: the scan beside the baselines** (recall at 1% FPR; hard negatives above; AUROC)",
                 table(("attack", OURS, *others), [_beside(p, pooled, others) for p in rows]),
             ]
-    if result["traces"]:
+    if result.get("traces"):
         parts += ["**Stored traces scanned as records** (recall at 2% FPR)", _traces_table(result["traces"])]
     alone = [(b["background"], b["rows"], b["flagged"], b["planted"]) for b in result["backgrounds"]]
     parts += ["**Each background alone**", table(("background", "rows", "flagged", "planted hypotheses"), alone)]
