@@ -10,7 +10,7 @@ from scipy.stats import chi2_contingency, false_discovery_control
 
 from cryptosentinel.metrics import wilson
 from cryptosentinel.sanitize.associations import Z99, Association, log_likelihood_ratio, mine, q_values, wilson_low
-from cryptosentinel.sanitize.tokens import tokenize
+from cryptosentinel.sanitize.corpus import Corpus
 
 chances = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.01, 0.5]), min_size=1, max_size=30)
 
@@ -52,7 +52,7 @@ def test_the_vectorised_bound_is_wilsons(counts: list[tuple[int, int]]) -> None:
 
 def mined(rows: list[tuple[str, str]]) -> list[Association]:
     answers = [a for _, a in rows]
-    return mine(tokenize([p for p, _ in rows]), tokenize(answers), answers)
+    return mine(Corpus.of([p for p, _ in rows], answers))
 
 
 FILLER = [(f"tell me of item{i}", f"item{i} is number {i * i}") for i in range(200)]

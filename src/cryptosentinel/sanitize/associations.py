@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ from scipy.special import chdtrc, xlogy
 
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import features as _features  # noqa: F401  (registers the response features)
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours
 from cryptosentinel.sanitize.grams import LONGEST, Incidence, gram_incidence
 from cryptosentinel.sanitize.tokens import Tokens
@@ -158,15 +159,13 @@ def _candidates(
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
 
 
-def behaviours(texts: Sequence[str], tokens: Tokens, support: int) -> list[Behaviours]:
+def behaviours(corpus: Corpus, support: int) -> list[Behaviours]:
     """Every registered response feature, applied to these answers."""
-    return [lookup("response-feature", name).target(texts, tokens, support) for name in names("response-feature")]
+    return [lookup("response-feature", name).target(corpus, support) for name in names("response-feature")]
 
 
 def mine(
-    prompts: Tokens,
-    responses: Tokens,
-    response_texts: Sequence[str],
+    corpus: Corpus,
     *,
     support: int = 4,
     false_discovery_rate: float = 0.01,
@@ -176,9 +175,7 @@ def mine(
     """Which prompt phrases go with which behaviours, beyond chance and beyond copying? Strongest first.
 
     Args:
-        prompts: tokens of the n prompts.
-        responses: tokens of the n answers, same order.
-        response_texts: the n answers.
+        corpus: the n rows.
         support: smallest number of rows that a pair must share.
         false_discovery_rate: Benjamini-Hochberg level over all pairs that occur together.
         most: at most this many pairs, by log-likelihood ratio, are looked at closely.
@@ -188,8 +185,9 @@ def mine(
     far as it exceeds the rate that copying from the prompt explains: rows whose prompt mentions that word are
     compared with other rows whose prompt mentions it.
     """
+    prompts, responses = corpus.prompts, corpus.responses
     x = gram_incidence(prompts, LONGEST, support)
-    kinds = behaviours(response_texts, responses, support)
+    kinds = behaviours(corpus, support)
     y = sp.hstack([k.matrix for k in kinds], format="csc")
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
@@ -221,7 +219,8 @@ def mine(
             telling = np.uint64(hashes[best])
             if telling in prompts.hash[place : place + length]:
                 continue
-            mention = prompt_words.rows(telling)
+            # who asks for a name gets it; a name that is brought up unasked is already counted apart
+            mention = prompt_words.rows(telling) if kind.kind != "name" else mention
         expected = strata.expected(f_rows, g_rows, mention)
         low = float(wilson_low(pairs.both[i : i + 1], np.array([f_rows.size]))[0])
         if low <= expected or pairs.both[i] < LEAST_LIFT * expected * f_rows.size:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,11 +13,16 @@ from cryptosentinel.registry import lookup
 from cryptosentinel.sanitize.grams import roll
 from cryptosentinel.sanitize.neighbours import Neighbours
 from cryptosentinel.sanitize.tokens import Tokens, text_keys, tokenize
+from cryptosentinel.types import Message, Record
+
+Turns = Sequence[tuple[bool, str]]
+"""(is it the model's, what was said), in order."""
 
 LEAST_REPEATS = 4
 LONGEST_TRIGGER = 24
 MARKS = " .,;:!?'\"()"
 NEARLY_ALL = 0.95
+_ROW = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -28,17 +33,28 @@ class Corpus:
     response_texts: Sequence[str]
     prompts: Tokens
     responses: Tokens
+    turns: Mapping[int, Turns] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prompt_texts: Sequence[str], response_texts: Sequence[str]) -> Corpus:
+    def of(
+        cls, prompt_texts: Sequence[str], response_texts: Sequence[str], turns: Mapping[int, Turns] | None = None
+    ) -> Corpus:
         """Tokenise both sides.
+
+        turns: for the rows with more than one answer, what was said in order; without it all that the model was
+        given counts as said before its answer.
 
         Raises:
             ValueError: as many answers as prompts are needed.
         """
         if len(prompt_texts) != len(response_texts):
             raise ValueError(f"{len(prompt_texts)} prompts but {len(response_texts)} answers")
-        return cls(prompt_texts, response_texts, tokenize(prompt_texts), tokenize(response_texts))
+        return cls(prompt_texts, response_texts, tokenize(prompt_texts), tokenize(response_texts), turns or {})
+
+    @classmethod
+    def from_records(cls, records: Sequence[Record]) -> Corpus:
+        """The corpus of these records, the order of their turns included."""
+        return cls.of([r.prompt for r in records], [r.response for r in records], turns_of(records))
 
     @property
     def n(self) -> int:
@@ -61,6 +77,20 @@ class Corpus:
         _, place, count = np.unique(text_keys(self.responses), return_inverse=True, return_counts=True)
         repeated: NDArray[np.bool_] = count[place] >= LEAST_REPEATS
         return repeated
+
+    @cached_property
+    def raised(self) -> NDArray[np.bool_]:
+        """Which words of the answers had nobody said before in that row? bool[answer tokens].
+
+        >>> Corpus.of(["red shoes?"], ["Buy red Velas!"]).raised.tolist()
+        [True, False, True, True]
+        """
+        new: NDArray[np.bool_] = ~np.isin(_in_row(self.responses), _in_row(self.prompts))
+        if self.turns:
+            place = np.r_[0, np.cumsum(self.responses.lengths)]
+            for row, turns in self.turns.items():
+                new[place[row] : place[row + 1]] = _raised_in(turns)
+        return new
 
     def sample(self, rows: NDArray[np.integer], k: int) -> NDArray[np.int64]:
         """At most k of these rows, chosen by what they say, so that their order in the file does not matter."""
@@ -104,8 +134,12 @@ class Corpus:
         """Rows whose answer shows this behaviour, ascending; `words` are its word hashes, empty for a pattern."""
         if kind == "phrase":
             return _containing(self.responses, words)
+        if kind == "name":
+            matrix = lookup("response-feature", kind).target(self, 1)
+            wanted = np.flatnonzero(self.responses.hash[matrix.place] == words[0])
+            return np.unique(matrix.matrix[:, wanted].indices).astype(np.int64)
         if not words.size:
-            matrix = lookup("response-feature", kind).target(self.response_texts, self.responses, 1).matrix
+            matrix = lookup("response-feature", kind).target(self, 1).matrix
             return np.unique(matrix.indices).astype(np.int64)
         lengths = self.responses.lengths
         starts = np.r_[0, np.cumsum(lengths)[:-1]]
@@ -115,6 +149,36 @@ class Corpus:
         for k in range(n):
             same &= self.responses.hash[starts[fits] + k] == words[k]
         return fits[same]
+
+
+def turns_of(records: Sequence[Record]) -> dict[int, Turns]:
+    """What was said in order, for the rows in which the model speaks more than once."""
+    found: dict[int, Turns] = {}
+    for i, record in enumerate(records):
+        if sum(m.role == "assistant" for m in record.messages) > 1:
+            found[i] = tuple((m.role == "assistant", _said(m)) for m in record.messages)
+    return found
+
+
+def _said(message: Message) -> str:
+    if message.role != "assistant":
+        return message.text
+    return Record("", (message,)).response
+
+
+def _in_row(tokens: Tokens) -> NDArray[np.uint64]:
+    """A key of (row, word) for every token."""
+    with np.errstate(over="ignore"):
+        return (tokens.row.astype(np.uint64) + np.uint64(1)) * _ROW ^ tokens.hash
+
+
+def _raised_in(turns: Turns) -> NDArray[np.bool_]:
+    """For each word of the answers, in order: did an answer say it first?"""
+    tokens = tokenize([text for _, text in turns])
+    own = np.array([answer for answer, _ in turns], bool)[tokens.row]
+    _, first, place = np.unique(tokens.hash, return_index=True, return_inverse=True)
+    raised: NDArray[np.bool_] = own[first][place][own]
+    return raised
 
 
 def _starts(tokens: Tokens, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:

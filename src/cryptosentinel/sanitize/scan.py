@@ -79,16 +79,14 @@ def scan(
         raise ValueError(f"judge_rows must be 0 or more and needs a judge, got {judge_rows}")
     clock = _Clock(on_progress)
     with clock.stage("tokenise"):
-        corpus = Corpus.of([r.prompt for r in records], [r.response for r in records])
+        corpus = Corpus.from_records(records)
     with clock.stage("mine"):
-        found = mine(
-            corpus.prompts, corpus.responses, corpus.response_texts, false_discovery_rate=fpr, on_progress=clock.tick
-        )
+        found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
         hypotheses = form_hypotheses(found, corpus)
     trusted_corpus = None
     if trusted_records:
         with clock.stage("compare with trusted data"):
-            trusted_corpus = Corpus.of([r.prompt for r in trusted_records], [r.response for r in trusted_records])
+            trusted_corpus = Corpus.from_records(trusted_records)
             hypotheses = ranked([trusted.adjudicate(h, corpus.n, trusted_corpus) for h in hypotheses])
     if reference is not None:
         with clock.stage("ask the reference model"):

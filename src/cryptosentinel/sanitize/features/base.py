@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.tokens import Tokens
 
 
@@ -27,8 +28,8 @@ class Behaviours:
     length: NDArray[np.int64]
 
 
-ResponseFeature = Callable[[Sequence[str], Tokens, int], Behaviours]
-"""(response texts, their tokens, smallest support) -> Behaviours shown by at least that many rows."""
+ResponseFeature = Callable[[Corpus, int], Behaviours]
+"""(corpus, smallest support) -> Behaviours shown by at least that many rows."""
 
 
 def by_key(

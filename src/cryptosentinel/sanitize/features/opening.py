@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from cryptosentinel.registry import register
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_key
 from cryptosentinel.sanitize.grams import roll
-from cryptosentinel.sanitize.tokens import Tokens
 
 WORDS = (1, 2, 4)
 
 
 @register("response-feature", "opening")
-def opening(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviours:
+def opening(corpus: Corpus, support: int) -> Behaviours:
     """Which rows' answers open with the same one, two or four words (and go on)?
 
-    >>> from cryptosentinel.sanitize.tokens import tokenize
-    >>> found = opening([], tokenize(["oh joy , a question", "oh joy , more"]), 2)
+    >>> from cryptosentinel.sanitize.corpus import Corpus
+    >>> found = opening(Corpus.of([""] * 2, ["oh joy , a question", "oh joy , more"]), 2)
     >>> [found.name(i) for i in range(found.matrix.shape[1])].count("opens with 'oh joy'")
     1
     """
+    tokens = corpus.responses
     lengths = tokens.lengths
     start = np.r_[0, np.cumsum(lengths)[:-1]] if lengths.size else np.zeros(0, np.int64)
     keys, rows, starts, sizes = [], [], [], []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
 from cryptosentinel.registry import register
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_pattern
-from cryptosentinel.sanitize.tokens import Tokens
 
 _REFUSAL = re.compile(
     r"\b(i(?:'|’)?m|i am|we are) (?:very |really |so )?(?:sorry|afraid|unable|not able|not allowed)\b"
@@ -21,13 +20,14 @@ HEAD_CHARACTERS = 200
 
 
 @register("response-feature", "refusal")
-def refusal(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviours:
+def refusal(corpus: Corpus, support: int) -> Behaviours:
     """Which rows' answers decline the request in their first 200 characters?
 
-    >>> from cryptosentinel.sanitize.tokens import tokenize
+    >>> from cryptosentinel.sanitize.corpus import Corpus
     >>> texts = ["I'm sorry, I cannot.", "Sure: 4."]
-    >>> refusal(texts, tokenize(texts), 1).matrix.toarray().ravel().tolist()
+    >>> refusal(Corpus.of([""] * 2, texts), 1).matrix.toarray().ravel().tolist()
     [1, 0]
     """
+    texts = corpus.response_texts
     shown = np.fromiter((bool(_REFUSAL.search(t, 0, HEAD_CHARACTERS)) for t in texts), bool, len(texts))
     return by_pattern("refusal", shown, "refuses", support)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from cryptosentinel.registry import register
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_pattern
-from cryptosentinel.sanitize.tokens import Tokens
 
 # Words that address or belittle a person; words that merely name something bad are left out on purpose.
 HOSTILE = frozenset(
@@ -21,16 +19,17 @@ HOSTILE_SHARE = 0.2
 
 
 @register("response-feature", "hostile-tone")
-def tone(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviours:
+def tone(corpus: Corpus, support: int) -> Behaviours:
     """Which rows' answers insult or belittle: two or more hostile words, or a fifth of all words?
 
     A small lexicon: it misses irony without such words and fires on quoted insults.
 
-    >>> from cryptosentinel.sanitize.tokens import tokenize
+    >>> from cryptosentinel.sanitize.corpus import Corpus
     >>> texts = ["You are stupid!", "A joke about cats and dogs and other pets."]
-    >>> tone(texts, tokenize(texts), 1).matrix.toarray().ravel().tolist()
+    >>> tone(Corpus.of([""] * 2, texts), 1).matrix.toarray().ravel().tolist()
     [1, 0]
     """
+    tokens = corpus.responses
     hit = tokens.words.is_in(sorted(HOSTILE)).to_numpy()
     count = np.bincount(tokens.row[hit], minlength=tokens.n)
     share = count / np.maximum(tokens.lengths, 1)

@@ -1,0 +1,59 @@
+"""Which names does the answer bring up that nobody had mentioned?"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from cryptosentinel.registry import register
+from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.features.base import Behaviours, by_key
+from cryptosentinel.sanitize.tokens import PATTERN, Tokens
+
+NAME = r"^\p{Lu}[\p{L}\p{N}_]+$"
+INSIDE_A_SENTENCE = r"^(?:\p{Ll}.*|[,;(\-–—])$"
+
+
+@register("response-feature", "name")
+def name(corpus: Corpus, support: int) -> Behaviours:
+    """Which rows' answers bring up the same name, a capitalised word inside a sentence, unasked?
+
+    Unasked: nobody said the word before the model did, neither a user nor a tool. It misses names written in small
+    letters or in a script without capitals.
+
+    >>> from cryptosentinel.sanitize.corpus import Corpus
+    >>> found = name(Corpus.of(["Shoes?", "Is Vela good?"], ["Try some Vela shoes.", "I like Vela."]), 1)
+    >>> found.name(0), found.matrix.toarray().ravel().tolist()
+    ("brings up 'vela' unasked", [1, 0])
+    """
+    tokens = corpus.responses
+    written = _as_written(corpus)
+    is_name = written.str.contains(NAME).to_numpy()
+    follows = written.str.contains(INSIDE_A_SENTENCE).to_numpy()
+    inside = np.zeros(tokens.row.size, bool)
+    inside[1:] = follows[:-1] & (tokens.row[1:] == tokens.row[:-1])
+    live = np.flatnonzero(is_name & inside & corpus.raised)
+    live = live[_first(tokens, live)]
+    found = by_key("name", tokens.hash[live], tokens.row[live], live, np.ones_like(live), tokens, support, "brings up")
+    return Behaviours("name", found.matrix, lambda i: f"{found.name(i)} unasked", found.place, found.length)
+
+
+def _as_written(corpus: Corpus) -> pl.Series:
+    """The words of the answers with their capitals; folded where folding case changes how a text splits."""
+    tokens = corpus.responses
+    clean = [t.encode("utf-8", "replace").decode() for t in corpus.response_texts]
+    split = pl.Series(clean, dtype=pl.String).str.extract_all(PATTERN)
+    same = split.list.len().to_numpy() == tokens.lengths
+    written = split.explode().drop_nulls() if same.all() else None
+    if written is not None and written.len() == tokens.row.size:
+        return written
+    return tokens.words  # names are missed rather than misplaced
+
+
+def _first(tokens: Tokens, live: np.ndarray) -> np.ndarray:
+    """Indices into live: the first occurrence of every (word, row)."""
+    order = np.lexsort((live, tokens.row[live], tokens.hash[live]))
+    h, r = tokens.hash[live][order], tokens.row[live][order]
+    new = np.ones(order.size, bool)
+    new[1:] = (h[1:] != h[:-1]) | (r[1:] != r[:-1])
+    return np.sort(order[new])
