@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import ablation
+import blind
 import numpy as np
 import pytest
 from bench import cells, mixes, parts, plot, tables, traces
@@ -142,3 +143,12 @@ def test_ablation_runs_and_resumes(data: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(cells, "run_task", lambda task: ran.append(task))
     ablation.measure(asked, data)
     assert ran == []
+
+
+def test_rows_that_were_only_chosen_are_not_seen(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blind, "CONTROL", "attacks/backdoorllm_toy_badnet")
+    result = blind.measure(argparse.Namespace(rates=[0.05], seeds=[0]), data)
+    recall = {p["case"]: p["recall"]["value"] for p in result["pooled"] if p["method"] == "scan"}
+    random, nearest, control = (recall[case] for case in blind.CASES)
+    assert random <= 0.1 and nearest <= 0.1 and control == 1.0
+    assert blind.page(json.loads(json.dumps(result))).count("\n") == 2 + 1 + len(blind.CASES)
