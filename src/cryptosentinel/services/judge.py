@@ -17,6 +17,7 @@ from cryptosentinel.llm import Answer, Asker, HTTPAsker, ReplayAsker
 from cryptosentinel.sanitize import Scan
 from cryptosentinel.types import Message, Record
 
+MOST_KEPT_BYTES = 256 << 20  # read as a whole by every scan that asks; beyond it, what is kept starts anew
 RAISED_SHOWN = 100  # rows in the report; findings.jsonl has them all
 
 
@@ -83,6 +84,8 @@ class KeptJudge:
         key = hashlib.sha256(f"{self.endpoint}\n{model}".encode()).hexdigest()[:24]
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds rows of the data
         path = self._folder / f"{key}.jsonl"
+        if path.exists() and path.stat().st_size > MOST_KEPT_BYTES:
+            path.unlink()
         try:
             return ReplayAsker(path, self._counted)
         except DataError:  # half a line of a run that was killed: what is kept can be asked again
