@@ -74,6 +74,15 @@ def test_low_rate_has_every_seed_for_the_easy_attacks(tmp_path: Path) -> None:
     assert list(sanitize._cells("style_toy_old", asked)) == [(0.001, 0)]
 
 
+def test_each_method_runs_where_it_belongs(tmp_path: Path) -> None:
+    asked = options(tmp_path, methods=["scan", "onion_perplexity", "supervised_ngrams"])
+    assert sanitize._methods(Spec("style_toy_old", 0.01, 0), asked) == asked.methods
+    assert sanitize._methods(Spec("style_toy_old", 0.05, 0), asked) == ["scan", "supervised_ngrams"]
+    assert sanitize._methods(Spec("backdoorllm_toy_badnet", 0.01, 1), asked) == ["scan"]
+    assert sanitize._methods(Spec("backdoorllm_toy_badnet", 0.001, 0), asked) == ["scan", "onion_perplexity"]
+    assert sanitize._methods(Spec("dolly_3k"), asked) == ["scan"]
+
+
 def test_two_processes_find_the_same(data: Path) -> None:
     tasks = [Task(Spec("backdoorllm_toy_badnet", 0.05, seed), (("scan", "scan", Setup(data)),)) for seed in (0, 1)]
     apart = {task.spec: found["scan"] for task, found in cells.run_tasks(tasks, 2)}
