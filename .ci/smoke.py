@@ -51,6 +51,12 @@ if "zq7trigger" not in top["trigger"]:
 for file in ("scores.parquet", "clean.jsonl", "quarantine.jsonl", "report.html", "report.json", "report.sarif"):
     if not Path("out-poisoned", file).is_file():
         sys.exit(f"scan wrote no {file}")
+run(0, "keygen", "key")
+for name in ("clean", "poisoned"):
+    run(0, "attest", f"{name}.jsonl", "--report", f"out-{name}", "--key", "key")
+run(0, "verify", "clean.jsonl", "--public-key", "key.pub")
+run(0, "verify", "out-poisoned/clean.jsonl", "--public-key", "key.pub")
+run(1, "verify", "poisoned.jsonl", "--public-key", "key.pub")
 run(2, "scan", "missing.jsonl", "--reference-model", "none", "--out", "out-missing")
 run(2, "scan", "--no-such-option")
 absent = run(3, "scan", "clean.jsonl", "--reference-model", "gemma-3-270m", "--out", "out-model")

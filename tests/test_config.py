@@ -26,6 +26,7 @@ def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_dir == tmp_path / "models"
     assert settings.judge == JudgeSettings()
     assert settings.judge.url == ""
+    assert settings.public_key is None
 
 
 def test_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +48,10 @@ def test_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest
         assert settings.ledger_url.endswith("runs/l.db")
         assert settings.judge == JudgeSettings(url="http://127.0.0.1:8000/v1", read_timeout_s=30.0, attempts=4)
     assert load_settings(path, {}).data_dir == tmp_path / "data"
+    key = write(tmp_path, 'public_key = "team.pub"\n')
+    assert load_settings(key, {}).public_key == tmp_path / "team.pub"
+    environ = {"CRYPTOSENTINEL_PUBLIC_KEY": "~/other.pub", "CRYPTOSENTINEL_TRACE": "1"}
+    assert load_settings(key, environ).public_key == Path.home() / "other.pub"
     url = 'ledger_url = "postgresql+psycopg://db/sentinel"\ncache_dir = "~/models"\n'
     settings = load_settings(write(tmp_path, url), {})
     assert settings.ledger_url == "postgresql+psycopg://db/sentinel"
@@ -62,7 +67,7 @@ def test_the_variable_that_holds_the_key_may_have_our_prefix() -> None:
     ("text", "message"),
     [
         ('data_dri = "x"', r"unknown key 'data_dri' \(did you mean data_dir\?\)"),
-        ("zzz = 1", r"unknown key 'zzz' \(known: cache_dir, data_dir, ledger_url, judge\)"),
+        ("zzz = 1", r"unknown key 'zzz' \(known: cache_dir, data_dir, ledger_url, public_key, judge\)"),
         ("[judge]\natempts = 1", r"unknown key 'judge.atempts' \(did you mean attempts\?\)"),
         ("[juge]\nurl = 'x'", r"unknown key 'juge' \(did you mean judge\?\)"),
         ("[judge]\nattempts = 0", "judge.attempts = 0: Input should be greater than or equal to 1"),
