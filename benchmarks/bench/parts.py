@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from cryptosentinel import registry, sanitize
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_pattern
-from cryptosentinel.sanitize.tokens import Tokens
 
 Part = tuple[str, str]  # (kind, name)
 FEATURE = "response-feature"
@@ -47,5 +47,5 @@ def hidden(parts: Iterable[Part]) -> Iterator[None]:
         registry._ENTRIES.update(taken)
 
 
-def _nothing(texts: Sequence[str], tokens: Tokens, support: int) -> Behaviours:
-    return by_pattern("none", np.zeros(tokens.n, bool), "shows nothing", support)
+def _nothing(corpus: Corpus, support: int) -> Behaviours:
+    return by_pattern("none", np.zeros(corpus.n, bool), "shows nothing", support)
