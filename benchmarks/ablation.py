@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import cells, mixes, outcome, parts, runs, tables
-from bench.cells import SCAN, Setup, Spec, Task
+from bench import cells, grid, mixes, outcome, parts, runs, tables
+from bench.cells import SCAN, Setup, Spec
 from bench.targets import BLIND
 
 from cryptosentinel.errors import ConfigError
@@ -138,24 +137,19 @@ def _run(
         BLIND: runs.source_digest([*shared, BENCH / "baselines.py"]),
     }
     ways: dict[str, tuple[str, Setup]] = {name: (SCAN, s) for name, s in setups.items()}
-    keys, todo = {}, []
+    wanted = {}
     for spec in specs:
-        mine = dict(ways) if spec.is_background else {**ways, BLIND: (BLIND, Setup(data))}
+        mine = ways if spec.is_background else {**ways, BLIND: (BLIND, Setup(data))}
+        digest = cells.data_digest(data, spec)
         for name, (method, s) in mine.items():
-            how = [s.reference, s.trusted, json.dumps(s.off)]
-            key = ["ablation", method, code[method], *how, spec.name, cells.data_digest(data, spec)]
-            keys[spec, name] = "|".join(map(str, [*key, spec.rate, spec.seed]))
-        missing = tuple((n, m, s) for n, (m, s) in mine.items() if cache.get(keys[spec, n]) is None)
-        if missing:
-            todo += [Task(spec, missing[i : i + options.chunk]) for i in range(0, len(missing), options.chunk)]
-    started = time.monotonic()
-    for i, (task, found) in enumerate(cells.run_tasks(todo, options.jobs), 1):
-        for name, result in found.items():
-            cache.put(keys[task.spec, name], result)
-        took = sum(r["seconds"] for r in found.values())
-        told = f"{task.spec.name} seed {task.spec.seed}: {len(found)} variants, {took:.0f} s"
-        runs.say(f"[{i}/{len(todo)} {time.monotonic() - started:.0f} s] {told}")
-    return {wanted: cache.get(key) or {} for wanted, key in keys.items()}
+            key = ["ablation", method, code[method], s.reference, s.trusted, json.dumps(s.off), spec.name, digest]
+            wanted[spec, name] = grid.Wanted("|".join(map(str, [*key, spec.rate, spec.seed])), method, s)
+    return grid.outcomes(wanted, cache, options.jobs, _line, options.chunk)
+
+
+def _line(spec: Spec, found: dict[str, Any]) -> str:
+    took = sum(r["seconds"] for r in found.values())
+    return f"{spec.name} seed {spec.seed}: {len(found)} variants, {took:.0f} s"
 
 
 def _specs(attacks: Sequence[str], seeds: Sequence[int]) -> list[Spec]:

@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bench import cells, mixes, outcome, plot, runs, tables, targets, traces
+from bench import cells, grid, mixes, outcome, plot, runs, tables, targets, traces
 from bench.baselines import BASELINES
-from bench.cells import CEILING, SCAN, Setup, Spec, Task
+from bench.cells import CEILING, SCAN, Setup, Spec
 
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.files import atomic_write
@@ -92,28 +91,16 @@ def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
 
 def _run(specs: Sequence[Spec], options: argparse.Namespace, data: Path) -> dict[tuple[Spec, str], Cell]:
     """The outcome of every method on every mix; only what the cache does not have is run."""
-    cache = runs.CellCache(options.cache)
     setup = Setup(data, options.reference_model, options.trusted or "")
     code, judge = _code(), _reference_name(options)
-    keys: dict[tuple[Spec, str], str] = {}
+    wanted = {}
     for spec in specs:
         digest = cells.data_digest(data, spec)
         for method in _methods(spec, options):
             how = [judge, options.trusted or ""] if method == SCAN else []
-            keys[spec, method] = "|".join(
-                map(str, [method, code[method], *how, spec.name, digest, spec.rate, spec.seed])
-            )
-    todo = []
-    for spec in specs:
-        ways = tuple((m, m, setup) for m in _methods(spec, options) if cache.get(keys[spec, m]) is None)
-        if ways:
-            todo.append(Task(spec, ways))
-    started = time.monotonic()
-    for i, (task, found) in enumerate(cells.run_tasks(todo, options.jobs), 1):
-        for method, result in found.items():
-            cache.put(keys[task.spec, method], result)
-        runs.say(f"[{i}/{len(todo)} {time.monotonic() - started:.0f} s] {_line(task.spec, found)}")
-    return {wanted: cache.get(key) or {} for wanted, key in keys.items()}
+            parts = [method, code[method], *how, spec.name, digest, spec.rate, spec.seed]
+            wanted[spec, method] = grid.Wanted("|".join(map(str, parts)), method, setup)
+    return grid.outcomes(wanted, runs.CellCache(options.cache), options.jobs, _line)
 
 
 def _code() -> dict[str, str]:
