@@ -78,6 +78,7 @@ def test_the_hook_takes_data_files() -> None:
         assert re.search(said["files"], name), name
     for name in ("a.py", "jsonl", "b.json5", "c.csv.txt", "d.jsonl.md"):
         assert not re.search(said["files"], name), name
+    assert re.search(said["exclude"], "a.jsonl.attestation.json")  # signed, not scanned
 
 
 def test_the_entry_of_the_hook_refuses_a_commit_with_planted_rows(data: Callable[..., Path], tmp_path: Path) -> None:

@@ -270,6 +270,20 @@ def test_what_a_scan_does_not_read_has_no_place_in_an_attested_folder(place: Pla
         attest([folder, data], place.scan(folder, data), place.key)
 
 
+def test_an_attestation_replaces_an_older_one_and_nothing_else(place: Place) -> None:
+    data = put(place.folder / "set" / "a.jsonl")
+    report = place.scan(data.parent)
+    kept = {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}
+    wrong = [data, data.with_name("a.attestation.json"), place.key, data.parent, report / "report.json", report / "new"]
+    for out in wrong:
+        with pytest.raises(ConfigError, match="--out"):
+            attest(data.parent, report, place.key, out)
+    assert {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()} == kept
+    first = attest(data.parent, report, place.key)
+    assert attest(data.parent, report, place.key) == first == place.folder / "set.attestation.json"
+    assert attest(data.parent, report, place.key, report / "mine.attestation.json")
+
+
 # --- reports that nothing can be attested from
 
 

@@ -79,7 +79,7 @@ def attest(data: Path | Sequence[Path], report: Path, key: Path, out: Path | Non
     Raises:
         AttestationError: the report is of other data, not complete, changed, or a check in it failed.
         DataError: the data cannot be read.
-        ConfigError: the key is none, or the folder holds files that the scan does not read.
+        ConfigError: the key is none, the folder holds files that the scan does not read, or `out` lies in the data.
         OSError: the attestation cannot be written.
     """
     private = read_private_key(Path(key))
@@ -95,6 +95,7 @@ def attest(data: Path | Sequence[Path], report: Path, key: Path, out: Path | Non
     clean = NamedDigest(name=CLEAN, sha256=results.results[CLEAN].sha256)
     if out is None:
         out = beside(given[0]) if passed and len(given) == 1 else beside(report / CLEAN)
+    _refuse_overlap(Path(out), [*given, Path(key)], report)
     envelope = sign(build_statement(predicate, clean), private)
     if len(envelope) > LARGEST_ENVELOPE:
         raise AttestationError(f"over {LARGEST_ENVELOPE} bytes: too many files or hypotheses for one attestation")
@@ -185,6 +186,16 @@ def _read(attestation: Path) -> bytes:
 def _contents(files: Sequence[dict[str, Any]]) -> Counter[tuple[str, str]]:
     """Names and contents, wherever the files lie now."""
     return Counter((Path(f["path"]).name, f["sha256"]) for f in files)
+
+
+def _refuse_overlap(out: Path, kept: Sequence[Path], report: Path) -> None:
+    """An attestation replaces an older one and nothing else, and never becomes part of the data."""
+    target = out.resolve()
+    for path in (p.resolve() for p in kept):
+        if path == target or path in target.parents:
+            raise ConfigError(f"--out {out} would replace {path} or lie in it; choose another place")
+    if report.resolve() in target.parents and not target.name.endswith(SUFFIX):
+        raise ConfigError(f"--out {out}: in the folder of a report an attestation is called *{SUFFIX}")
 
 
 def _named(given: Sequence[Path], watched: Watched) -> tuple[list[NamedDigest], list[NamedDigest]]:
