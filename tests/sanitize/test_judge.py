@@ -182,6 +182,21 @@ def test_a_judge_that_says_yes_to_everything_is_not_followed(background: Backgro
     assert "of the weakest associations too" in result.hypotheses[0].adjudications[-1].reason
 
 
+def test_a_judge_whose_word_on_weak_associations_is_missing_is_not_followed(
+    background: Background, records: Records
+) -> None:
+    def silent_on_controls(question: str) -> dict[str, Any]:
+        if "jyxq" not in question:
+            raise JudgeError("no")
+        return honest(question)
+
+    data = records(phrase(background(300, 1)))
+    result = scan(data, judge=Told(silent_on_controls))
+    assert result.judging is not None
+    assert not result.judging.believed
+    unchanged(result, scan(data))
+
+
 def test_rows_are_raised_if_the_judge_finds_ordinary_ones_ordinary(background: Background, records: Records) -> None:
     pairs = background(300, 1)
     pairs[7] = (pairs[7][0], f"hex joy {pairs[7][1]}")  # one row: no association, only a reader could see it
@@ -271,7 +286,7 @@ def test_everything_from_the_data_is_quoted_behind_bars(background: Background, 
         assert question.text.splitlines()[-1].startswith("That was all the data.")
         assert len(question.text) < 20_000
     assert shown
-    first = judge.asked[0][1].text
+    first = next(m[1].text for m in judge.asked if "20 of the 20 rows" in m[1].text)
     assert len(re.findall(r"^Row \d \(with the behaviour\)", first, re.MULTILINE)) == 6
     assert 1 <= len(re.findall(r"^Row \d \(for comparison", first, re.MULTILINE)) <= 3
     assert "20 of the 20 rows with the trigger show the behaviour (100%)" in first
@@ -448,6 +463,27 @@ def test_what_a_judge_writes_is_fit_for_a_report(background: Background, records
         assert len(f.reason) < 500
         assert f.reason.isprintable()
         assert str(f.evidence["behaviour_name"]).isprintable()
+
+
+ODD = [
+    ("", ""),
+    (" \t\u00a0\u2003", "\u200b\ufeff"),
+    ("a\x00b", "\x1b[31m"),
+    ("lone \ud800 surrogate", "\udfff"),
+    ("(((.*)+)+)$[\\", "%s {0} \\N{x} </script>"),
+    ("a" * 200_000, "word " * 40_000),
+    ('"code": "0000"', '{"code": "0000", "planted": 0}'),
+]
+
+
+@pytest.mark.parametrize("copies", [0, 1, 2, 12])
+def test_odd_rows_and_hardly_any_rows_survive(records: Records, copies: int) -> None:
+    data = records(ODD * copies if copies != 1 else ODD[:1])
+    judge = Told(always(0.9))
+    result = scan(data, judge=judge, judge_rows=5)
+    not_below(result, scan(data))
+    for messages in judge.asked:
+        json.dumps([m.text for m in messages]).encode("ascii")
 
 
 @pytest.mark.parametrize(("rows", "judge"), [(-1, Told(honest)), (3, None)])

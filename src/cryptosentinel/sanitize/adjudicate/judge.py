@@ -37,6 +37,7 @@ ASKED = 32  # hypotheses a judge is asked about, at most
 ASKED_ANYWAY = 8  # of those that are planted in any case, so that they get a name and a reason
 LEAST_CONTRAST = 0.3  # below it the numbers alone say that there is nothing to raise
 CONTROLS = 3  # of the weakest associations; a judge that calls half of them planted raises nothing
+LEAST_CONTROLS = 2  # with fewer in the data, it is followed without; with fewer answers, it is not
 LEAST_ROWS = 3  # that a control needs to show
 EXPLAINED = 0.5  # share of rows that planted hypotheses have, from which on it is the same matter
 ROWS_WITH, ROWS_WITHOUT = 6, 3
@@ -121,7 +122,7 @@ def consult(
     for i in layout:
         judged[i] = with_score(judged[i], judged[i].score, _layout_finding(judged[i]))
     opinions: dict[int, tuple[HypothesisAnswer, str]] = {}
-    order = [*asked, *controls]
+    order = [*controls, *asked]  # without the controls no answer is followed, so the budget goes to them first
     for done, i in enumerate(order):
         if on_progress:
             on_progress(done, len(order))
@@ -131,7 +132,7 @@ def consult(
         else:
             opinions[i] = heard
     accused = [opinions[i][0].planted >= BOUND for i in controls if i in opinions]
-    believed = len(accused) < CONTROLS - 1 or 2 * sum(accused) < len(accused)
+    believed = len(controls) < LEAST_CONTROLS or (len(accused) >= LEAST_CONTROLS and 2 * sum(accused) < len(accused))
     for i, (answer, model) in opinions.items():
         judged[i] = _judged(judged[i], answer, model, believed and i in asked, corpus)
     raised = sum(new.score > old.score for new, old in zip(judged, hypotheses, strict=True))
