@@ -179,7 +179,7 @@ def test_a_judge_that_says_yes_to_everything_is_not_followed(background: Backgro
         assert not result.judging.rows.believed
         believed = result.judging.believed
     assert not believed
-    assert "of the weakest associations too" in result.hypotheses[0].adjudications[-1].reason
+    assert "does not find the weakest associations natural" in result.hypotheses[0].adjudications[-1].reason
 
 
 def test_a_judge_whose_word_on_weak_associations_is_missing_is_not_followed(

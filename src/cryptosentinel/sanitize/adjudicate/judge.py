@@ -103,7 +103,7 @@ def consult(
 
     Asked about: up to 8 planted hypotheses, to name and explain them; those of the unsure ones that stand out and that
     no planted one explains; 32 in all, and three of the weakest as a control. An unsure hypothesis becomes planted if
-    the judge says at least 0.8 and says that of less than half of the controls. Its score is then
+    the judge says at least 0.8 and says less than that of most controls. Its score is then
     answer * (1 + contrast) / 2, so never below 0.5.
 
     Args:
@@ -231,7 +231,7 @@ def _judged(h: Hypothesis, answer: HypothesisAnswer, model: str, believed: bool,
         if h.verdict != "planted" and h.contrast < LEAST_CONTRAST:
             finds += ", which the numbers are too weak for"
         elif h.verdict != "planted" and not believed:
-            finds += ", which it says of the weakest associations too, so it is not followed"
+            finds += ", which is not followed: it does not find the weakest associations natural"
     elif answer.planted <= 1.0 - BOUND:
         finds = "natural; the verdict stays as it was" if h.verdict == "planted" else "natural"
     found = Finding(
