@@ -42,6 +42,10 @@ def scan(
             "Four rows are one question.",
         ),
     ] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(help="Who works on large data: local (all cores) or ray (RAY_ADDRESS, or started here)."),
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Find rows that teach a hidden behaviour, and name the behaviour.
@@ -61,7 +65,7 @@ def scan(
     with Board() as board:
         report = scan_dataset(
             data, out=out, trusted=trusted or [], fpr=fpr, reference_model=reference_model, judge=judge,
-            judge_rows=judge_rows, renderers=renderers, on_progress=board,
+            judge_rows=judge_rows, engine=engine, renderers=renderers, on_progress=board,
         )  # fmt: skip
     if as_json:
         emit_json(report.document)

@@ -155,7 +155,7 @@ def describe_judging(
             "raised": len(raised),
             "believed": rows.believed,
             "malicious": [
-                {"index": index[row], "id": records[row].id, "score": f.score, "reason": f.reason}
+                {"index": int(index[row]), "id": records[row].id, "score": f.score, "reason": f.reason}
                 for f in raised[:RAISED_SHOWN]
                 for row in [int(f.subject.id)]
             ],

@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from cryptosentinel.datasets import Reject, no_readable_row, read_rows
+from cryptosentinel.datasets import Reject
 from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.llm import LocalReference
 from cryptosentinel.models import BUILT_IN, GEMMA
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
-from cryptosentinel.sanitize.scan import scan
+from cryptosentinel.sanitize.engines import open_engine
+from cryptosentinel.sanitize.scan import Scan, scan
 from cryptosentinel.services.digests import Watched
 from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
-from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, write_results
+from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, workplace, write_results
+from cryptosentinel.services.scan_large import scan_large
+from cryptosentinel.services.scan_memory import fits, read_all, scan_in_memory
 from cryptosentinel.types import Progress, Record
+
+
+class Found(Protocol):
+    """A scan of files before it is described and written, wherever its rows are.
+
+    index: the number of each row over the inputs, rejected ones counted. ids: one a row. rows_of: rows by input,
+    rejected ones included.
+    """
+
+    @property
+    def scan(self) -> Scan: ...  # noqa: D102
+    @property
+    def records(self) -> Sequence[Record]: ...  # noqa: D102
+    @property
+    def index(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def ids(self) -> Iterable[str]: ...  # noqa: D102
+    @property
+    def rejects(self) -> Sequence[Reject]: ...  # noqa: D102
+    @property
+    def rows_of(self) -> Mapping[str, int]: ...  # noqa: D102
+    @property
+    def seconds(self) -> Mapping[str, float]: ...  # noqa: D102
+
+    def divide(self, folder: Path, report: ScanReport) -> None:
+        """Write clean.jsonl and quarantine.jsonl."""
 
 
 def scan_dataset(
@@ -31,6 +61,8 @@ def scan_dataset(
     reference_model: str = "auto",
     judge: str | None = None,
     judge_rows: int = 0,
+    engine: str = "local",
+    workers: int | None = None,
     renderers: Mapping[str, Render] | None = None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
@@ -46,6 +78,8 @@ def scan_dataset(
             It only raises. If it could not judge, the results are those without it and `document["judge"]["failure"]`
             says why: `services.judge.require_judged` turns that into an error.
         judge_rows: how many of the most suspicious rows it reads, and as many ordinary ones to compare.
+        engine: "local" (the cores of this machine) or "ray"; the results are the same.
+        workers: shards worked on at once; by default as many as there are cores.
         renderers: file name -> function from the document to that file's text (report.html, report.sarif).
         on_progress: receives (stage, done, total).
 
@@ -69,44 +103,56 @@ def scan_dataset(
     reference = resolve_reference(reference_model)
     report = on_progress or (lambda stage, done, total: None)
     report("read", 0, 1)
-    inputs = Watched(data)
     trusted_inputs = Watched(trusted) if trusted else None
-    index, records, rejects = _read(data)
-    trusted_records = _read(trusted)[1] if trusted else None
-    report("read", 1, 1)
-    read_s = time.perf_counter() - started
+    trusted_records = read_all(trusted)[1] if trusted else None
     options: dict[str, Any] = {}
     if asker is not None:
         options = {"judge": asker, "judge_rows": judge_rows, "judge_questions": asker.max_questions}
-    try:
-        result = scan(
+
+    def examine(records: Sequence[Record]) -> Scan:
+        return scan(
             records, trusted_records=trusted_records, reference=reference, fpr=fpr, on_progress=on_progress, **options
         )
-    finally:
+
+    with ExitStack() as stack:
         if asker is not None:
-            asker.close()
-    document = build_document(inputs.describe(), index, records, rejects, result)
-    document |= {
-        "fpr": fpr,
-        "reference_model": reference.name if reference else "none",
-        "judge": describe_judging(asker, result, index, records) if asker else None,
-        "trusted": [str(p) for p in trusted],
-        "trusted_inputs": trusted_inputs.describe() if trusted_inputs else [],
-        "seconds": {"read": read_s, **result.seconds, "total": time.perf_counter() - started},
-    }
-    outcome = ScanReport(result, tuple(index), tuple(rejects), document)
+            stack.callback(asker.close)
+        if engine == "local" and fits(data):
+            inputs = Watched(data)
+            found: Found = scan_in_memory(data, examine, report)
+        else:
+            running = stack.enter_context(open_engine(engine, workers))
+            running.start()
+            inputs = Watched(data)
+            folder = stack.enter_context(workplace(out))
+            found = scan_large(data, folder, running, examine, report, write=out is not None)
+        document = build_document(
+            inputs.describe(), found.index, found.records, found.rejects, found.scan, found.rows_of
+        )
+        document |= {
+            "fpr": fpr,
+            "engine": engine,
+            "reference_model": reference.name if reference else "none",
+            "judge": describe_judging(asker, found.scan, found.index, found.records) if asker else None,
+            "trusted": [str(p) for p in trusted],
+            "trusted_inputs": trusted_inputs.describe() if trusted_inputs else [],
+            "seconds": {**found.seconds, **found.scan.seconds, "total": time.perf_counter() - started},
+        }
+        outcome = ScanReport(found.scan, found.index, tuple(found.rejects), document)
 
-    def unchanged() -> None:
-        for watched in (inputs, trusted_inputs):
-            if watched is not None:
-                watched.unchanged()
+        def unchanged() -> None:
+            for watched in (inputs, trusted_inputs):
+                if watched is not None:
+                    watched.unchanged()
 
-    if out is None:
-        unchanged()
-    else:
-        report("write", 0, 1)
-        document |= {"results": write_results(out, data, outcome, records, renderers or {}, unchanged)}
-        report("write", 1, 1)
+        if out is None:
+            unchanged()
+        else:
+            report("write", 0, 1)
+            divide = partial(found.divide, report=outcome)
+            written = write_results(out, outcome, found.records, found.ids, divide, renderers or {}, unchanged)
+            document |= {"results": written}
+            report("write", 1, 1)
     return outcome
 
 
@@ -131,25 +177,3 @@ def resolve_reference(name: str) -> Reference | None:
     if missing is not None:
         raise MissingExtraError(missing, extra="redteam", purpose=f"the reference model {name!r}")
     return LocalReference(name)
-
-
-def _read(paths: Sequence[Path]) -> tuple[list[int], list[Record], list[Reject]]:
-    """Every readable row without its raw form, and the rejects."""
-    index: list[int] = []
-    records: list[Record] = []
-    rejects: list[Reject] = []
-    collecting = gc.isenabled()
-    gc.disable()  # millions of live objects make the collector quadratic, and none of them is garbage
-    try:
-        for i, row in read_rows(paths):
-            if isinstance(row, Reject):
-                rejects.append(row)
-            else:
-                index.append(i)
-                records.append(Record(row.id, row.messages, row.source))
-    finally:
-        if collecting:
-            gc.enable()
-    if not records:
-        raise no_readable_row(paths, rejects)
-    return index, records, rejects

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ class ScanReport:
     """What `scan_dataset` found: the scan, the row number of each scanned record, and the report document."""
 
     scan: Scan
-    index: tuple[int, ...]
+    index: Sequence[int]
     rejects: tuple[Reject, ...]
     document: Mapping[str, Any]
 
@@ -64,14 +63,14 @@ def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record], exa
         "contrast": round(h.contrast, 6),
         "log_likelihood_ratio": round(h.log_likelihood_ratio, 3),
         "q_value": h.q_value,
-        "rows": [index[r] for r in h.rows.tolist()],
+        "rows": [int(index[r]) for r in h.rows.tolist()],
         "adjudications": [
             {"source": f.source, "score": f.score, "status": f.status, "reason": f.reason, "evidence": dict(f.evidence)}
             for f in h.adjudications
         ],
         "examples": [
             {
-                "index": index[r],
+                "index": int(index[r]),
                 "id": records[r].id,
                 "prompt": records[r].prompt[:EXAMPLE_CHARACTERS],
                 "response": records[r].response[:EXAMPLE_CHARACTERS],
@@ -83,21 +82,23 @@ def describe(h: Hypothesis, index: Sequence[int], records: Sequence[Record], exa
 
 def build_document(
     inputs: Sequence[Mapping[str, Any]],
-    index: list[int],
-    records: list[Record],
-    rejects: list[Reject],
+    index: Sequence[int],
+    records: Sequence[Record],
+    rejects: Sequence[Reject],
     result: Scan,
+    rows_of: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The whole document, but for what only the caller knows (settings and seconds); `inputs` have path and digest."""
+    """The whole document, but for what only the caller knows (settings and seconds).
+
+    `inputs` have path and digest; rows_of: rows by path, rejected ones included.
+    """
     edges = np.linspace(0.0, 1.0, BINS + 1)
     kept, _ = np.histogram(result.scores[~result.flagged], edges)
     flagged, _ = np.histogram(result.scores[result.flagged], edges)
-    rows_of = {source: len(list(rows)) for source, rows in groupby(sorted(r.source for r in records))}
-    rejected_of = {source: len(list(rows)) for source, rows in groupby(sorted(r.source for r in rejects))}
     return {
         "kind": "scan",
         "version": __version__,
-        "inputs": [dict(i) | {"rows": rows_of.get(i["path"], 0) + rejected_of.get(i["path"], 0)} for i in inputs],
+        "inputs": [dict(i) | {"rows": rows_of.get(i["path"], 0)} for i in inputs],
         "rows": len(records),
         "rejected": len(rejects),
         "flagged": int(result.flagged.sum()),

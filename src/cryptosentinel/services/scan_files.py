@@ -7,22 +7,25 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cryptosentinel.datasets import read_rows, write_jsonl, write_record
 from cryptosentinel.errors import ConfigError, DataError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_open, atomic_write
 from cryptosentinel.services.digests import digest
 from cryptosentinel.services.scan_document import EXAMPLES, ScanReport, describe, shown
 from cryptosentinel.types import Finding, Record
 
+WORK = ".scan-work"
 Render = Callable[[Mapping[str, Any]], str]
 # What an attestation stands on: report.json holds their digests, so that none can be exchanged for another scan's.
 RESULTS = ("scores.parquet", "hypotheses.json", "findings.jsonl", "clean.jsonl", "quarantine.jsonl", "rejects.jsonl")
@@ -54,17 +57,45 @@ def check_writable(out: Path) -> None:
         pass
 
 
+@contextmanager
+def workplace(out: Path | None) -> Iterator[Path]:
+    """A folder for what a scan keeps while it runs, inside `out`; what an interrupted scan left is still there.
+
+    It is gone after success and after an error, and stays when the scan is stopped or killed.
+    """
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="cryptosentinel-") as folder:
+            yield Path(folder)
+        return
+    work = out / WORK
+    work.mkdir(exist_ok=True)
+    try:
+        yield work
+    except Exception:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
+
+
 def write_results(
     out: Path,
-    data: Sequence[Path],
     report: ScanReport,
     records: Sequence[Record],
+    ids: Iterable[str],
+    divide: Callable[[Path], None],
     renderers: Mapping[str, Render],
     unchanged: Callable[[], None],
 ) -> dict[str, dict[str, str | int]]:
     """Write everything into a folder beside the results, then move it into place; report.json comes last.
 
-    `unchanged` raises where the data is no longer what was scanned; it is asked when all is written.
+    Args:
+        out: where the results go.
+        report: what was found.
+        records: the scanned rows.
+        ids: theirs, in order.
+        divide: writes clean.jsonl and quarantine.jsonl into the folder it is given.
+        renderers: file name -> function from the document to that file's text.
+        unchanged: raises where the data is no longer what was scanned; it is asked when all is written.
 
     Returns:
         Digest and size of each file that report.json answers for.
@@ -76,7 +107,7 @@ def write_results(
             pa.table(
                 {
                     "index": pa.array(report.index, pa.int64()),
-                    "id": pa.array([r.id for r in records], pa.string()),
+                    "id": ids.to_arrow() if isinstance(ids, pl.Series) else pa.array(ids, pa.string()),
                     "score": pa.array(result.scores, pa.float64()),
                     "flagged": pa.array(result.flagged, pa.bool_()),
                 }
@@ -89,7 +120,7 @@ def write_results(
         _write_json(folder / "hypotheses.json", described)
         write_jsonl(folder / "findings.jsonl", (asdict(f) for f in _findings(report)))
         write_jsonl(folder / "rejects.jsonl", (asdict(r) for r in report.rejects))
-        _split(folder, data, report, records)
+        divide(folder)
         for name, render in renderers.items():
             atomic_write(folder / name, render(document))
         unchanged()
@@ -126,7 +157,18 @@ def _write_json(path: Path, value: Any) -> None:
     atomic_write(path, text)
 
 
-def _split(folder: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record]) -> None:
+def join_parts(folder: Path, parts: Sequence[Path]) -> None:
+    """Put the divided rows of all shards together; the parts are used up."""
+    for name in ("clean", "quarantine"):
+        with atomic_open(folder / f"{name}.jsonl") as out:
+            for stem in parts:
+                part = stem.with_name(f"{stem.name}.{name}")
+                with part.open("rb") as rows:
+                    shutil.copyfileobj(rows, out, 1 << 20)
+                part.unlink()
+
+
+def divide_rows(folder: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record]) -> None:
     """Read the inputs once more and write each row, as it was, to clean.jsonl or quarantine.jsonl.
 
     Raises:

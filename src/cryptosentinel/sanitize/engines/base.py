@@ -18,6 +18,9 @@ class Engine(Protocol):
 
     name: str
 
+    def start(self) -> None:
+        """Get ready while there is something else to do."""
+
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """The results in the order of the items; an error of one is raised when its turn comes."""
 

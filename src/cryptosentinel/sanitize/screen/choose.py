@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.screen.pairs import SAMPLE, Suspects
+from cryptosentinel.sanitize.screen.pairs import Suspects
 from cryptosentinel.sanitize.screen.words import Hashes
 
-SUSPECT_ROWS = 20_000
-BACKGROUND = 10_000
+SUSPECT_ROWS = 8_000
+BACKGROUND = 6_000
+OF_ONE = 40  # rows of one suspect
 MOST_SUSPECTS = 6_000
 FOR_ONE_BEHAVIOUR = 8  # phrases looked at for one behaviour: a common word of answers goes with hundreds
 _KNOWN = 0.5  # a phrase of whose rows more are chosen already says nothing new
@@ -31,7 +32,7 @@ def suspect_rows(
     suspects: Suspects, phrases: Sequence[NDArray[np.uint64]], bases: Sequence[int], content: Hashes,
     most: int = SUSPECT_ROWS,
 ) -> NDArray[np.int64]:  # fmt: skip
-    """Rows with the strongest suspects, up to `SAMPLE` of each and about `most` in all; ascending.
+    """Rows with the strongest suspects, up to `OF_ONE` of each and about `most` in all; ascending.
 
     Args:
         suspects: what `pairs.suspects` found.
@@ -45,7 +46,7 @@ def suspect_rows(
     chosen = np.zeros(content.size, bool)
     total = 0
     for rows in _rows_of(suspects.phrase[order], phrases, bases):
-        sample = rows[np.argsort(content[rows], kind="stable")[:SAMPLE]]
+        sample = rows[np.argsort(content[rows], kind="stable")[:OF_ONE]]
         new = sample[~chosen[sample]]
         if new.size <= _KNOWN * sample.size:
             continue

@@ -1,0 +1,223 @@
+"""What a scan does to one shard: pure functions that any engine may run, each result kept until the scan is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cryptosentinel.datasets import Reject
+from cryptosentinel.datasets.frames import Frame, Shard
+from cryptosentinel.errors import DataError
+from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.screen.pairs import Rows, Suspects, suspects
+from cryptosentinel.sanitize.screen.shards import sketch
+
+VERSION = 1  # of what is kept between two runs: raise it with any change of what these functions return
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is known of a shard that was read: n readable rows of `count`, on `lines` lines; where its arrays are."""
+
+    shard: Shard
+    digest: str
+    n: int
+    count: int
+    lines: int
+    rejects: tuple[Reject, ...]
+    stem: Path
+
+    def array(self, name: str) -> NDArray[Any]:
+        """One of its arrays, as a mapped file."""
+        path = self.stem.with_name(f"{self.stem.name}.{name}.npy")
+        return np.asarray(np.load(path, mmap_mode="r") if self.n else np.load(path))
+
+
+def count_shard(task: tuple[Shard, Path]) -> Counted:
+    """Read one shard and keep its sketch in this folder, unless it is there."""
+    shard, folder = task
+    frame = shard.read()
+    stem = folder / f"{VERSION}-{frame.digest[:32]}"
+    done = stem.with_name(stem.name + ".json")
+    if not done.exists():
+        found = sketch(frame.prompts, frame.answers)
+        for name in ("phrases", "features", "ends", "content", "counts"):
+            _save(stem.with_name(f"{stem.name}.{name}.npy"), getattr(found, name))
+        places = np.stack([frame.place, frame.starts, frame.stops]).astype(np.uint32)
+        _save(stem.with_name(f"{stem.name}.places.npy"), places)
+        _write(done, b"{}")
+    return Counted(shard, frame.digest, frame.n, frame.count, frame.lines, frame.rejects, stem)
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask:
+    """One part in so many of the range of phrase hashes, over all shards."""
+
+    part: int
+    of: int
+    shards: tuple[Counted, ...]
+    bases: tuple[int, ...]
+    folder: Path
+    key: str
+    support: int
+
+
+def find_suspects(task: PairTask) -> Suspects:
+    """Which phrases of this part go with a behaviour?"""
+    kept = task.folder / f"{task.key}-{task.part}-of-{task.of}.npz"
+    if kept.exists():
+        with np.load(kept) as arrays:
+            return Suspects(**{name: arrays[name] for name in arrays.files})
+    low, high = task.part * 2**64 // task.of, (task.part + 1) * 2**64 // task.of - 1
+    slices = []
+    for shard in task.shards:
+        phrases = shard.array("phrases")
+        a, b = np.searchsorted(phrases, np.array([low, high], np.uint64))
+        slices.append(np.array(phrases[a : b + int(b < phrases.size and phrases[b] == high)]))
+    found = suspects(slices, task.bases, load_rows(task.folder, task.key), task.support)
+    temporary = kept.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as out:
+        np.savez(out, **asdict(found))
+    os.replace(temporary, kept)
+    return found
+
+
+ROWS = ("ends", "lengths", "content", "known", "count")
+
+
+def load_rows(folder: Path, key: str) -> Rows:
+    """What the answers of all rows do, as mapped files."""
+    path = folder / f"{key}.features"
+    empty = not path.stat().st_size
+    features = np.zeros(0, np.uint32) if empty else np.memmap(path, np.uint32, "r")
+    return Rows(features, *(np.load(folder / f"{key}.{name}.npy", mmap_mode="r") for name in ROWS))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A hypothesis as it is applied to rows: a row whose prompt has `phrase` and whose answer shows it gets `value`.
+
+    needle: a word of the phrase as it stands in lower-cased text; empty where the prompts cannot be narrowed down.
+    """
+
+    phrase: NDArray[np.uint64]
+    needle: str
+    behaviour_kind: str
+    behaviour_words: NDArray[np.uint64]
+    value: float
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the rules say of one shard: for each rule its rows with the trigger, and of these the ones that show it.
+
+    row, score, owner: the rows with a score, ascending, what they score, and the rule that decides.
+    """
+
+    with_trigger: tuple[Ints, ...]
+    showing: tuple[Ints, ...]
+    row: Ints
+    score: NDArray[np.float64]
+    owner: Ints
+
+
+def apply_rules(prompts: pl.Series, answers: pl.Series, rules: Sequence[Rule]) -> Applied:
+    """Which rows do these rules speak of?"""
+    needles = sorted({r.needle for r in rules})
+    if not rules:
+        rows = np.zeros(0, np.int64)
+    elif needles[0]:
+        found = prompts.str.to_lowercase().str.contains_any(needles)
+        rows = np.flatnonzero(found.fill_null(False).to_numpy())
+    else:
+        rows = np.arange(len(prompts))
+    corpus = Corpus.of(prompts[rows].to_list(), answers[rows].to_list())
+    score, owner = np.zeros(rows.size), np.full(rows.size, -1, np.int64)
+    triggered, shown = [], []
+    behaves: dict[tuple[str, bytes], Ints] = {}
+    for i, rule in enumerate(rules):
+        of_rule = corpus.with_trigger(rule.phrase)
+        key = rule.behaviour_kind, rule.behaviour_words.tobytes()
+        if of_rule.size and key not in behaves:
+            behaves[key] = corpus.showing(rule.behaviour_kind, rule.behaviour_words)
+        both = np.intersect1d(of_rule, behaves[key]) if of_rule.size else of_rule
+        better = both[rule.value > score[both]]
+        score[better], owner[better] = rule.value, i
+        triggered.append(rows[of_rule])
+        shown.append(rows[both])
+    hit = np.flatnonzero(score > 0)
+    return Applied(tuple(triggered), tuple(shown), rows[hit], score[hit], owner[hit])
+
+
+@dataclass(frozen=True, slots=True)
+class FinishTask:
+    """A shard to be scored and divided: rows that score at least the threshold are quarantined, and `flagged` ones."""
+
+    counted: Counted
+    rules: tuple[Rule, ...]
+    threshold: float
+    flagged: Ints
+    stem: Path | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the rules say of a shard, the ids of its rows (None: none has one), and which rows are quarantined."""
+
+    applied: Applied
+    ids: tuple[str | None, ...] | None
+    flagged: Ints
+
+
+def finish_shard(task: FinishTask) -> Finished:
+    """Score the rows of one shard and write them to the clean and the quarantined part.
+
+    Raises:
+        DataError: the shard is not what was counted.
+    """
+    frame = task.counted.shard.read()
+    if frame.digest != task.counted.digest:
+        raise DataError(f"{task.counted.shard.source}: changed while the data was being scanned")
+    applied = apply_rules(frame.prompts, frame.answers, task.rules)
+    flagged = np.union1d(task.flagged, applied.row[applied.score >= task.threshold]).astype(np.int64)
+    if task.stem is not None:
+        keep = np.ones(frame.n, bool)
+        keep[flagged] = False
+        _divide(frame, keep, task.stem)
+    ids = None if frame.ids.null_count() == frame.n else tuple(frame.ids.to_list())
+    return Finished(applied, ids, flagged)
+
+
+def _divide(frame: Frame, keep: NDArray[np.bool_], stem: Path) -> None:
+    for name, rows in (("clean", keep), ("quarantine", ~keep)):
+        with stem.with_name(f"{stem.name}.{name}").open("wb") as out:
+            for piece in frame.write(rows):
+                out.write(piece)
+
+
+def key_of(*parts: Any) -> str:
+    """A name for what is computed from these."""
+    return hashlib.sha256(json.dumps([VERSION, *parts], default=str).encode()).hexdigest()[:24]
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as out:
+        np.save(out, array)
+    os.replace(temporary, path)
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
