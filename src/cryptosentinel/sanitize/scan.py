@@ -14,7 +14,8 @@ from cryptosentinel.policy import Policy
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
 from cryptosentinel.sanitize.adjudicate import surprise, trusted
-from cryptosentinel.sanitize.adjudicate.judge import Judging, consult, raise_scan
+from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
+from cryptosentinel.sanitize.adjudicate.raising import raise_scan
 from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import mine
