@@ -88,7 +88,7 @@ def test_where_nothing_was_found_the_data_and_what_is_left_of_it_are_attested(pl
     assert said.statement
     assert said.statement.predicate.verdict == "passed"
     assert [s.name for s in said.statement.subject] == ["train.jsonl", "clean.jsonl"]
-    assert place.accepts(place.folder / "report" / "clean.jsonl", written)
+    assert place.accepts(place.folder / "report" / "clean.jsonl")
     moved = data.rename(place.folder / "moved.jsonl")
     assert place.accepts(moved, written)
     json.dumps(said.as_dict(), allow_nan=False)
@@ -140,6 +140,17 @@ def test_several_files_of_one_scan(place: Place) -> None:
     assert place.accepts(b, path)
     with pytest.raises(AttestationError, match="not of this data"):
         attest(a, report, place.key)
+
+
+@pytest.mark.parametrize("planted", [0, 10])
+def test_a_scan_by_shards_is_attested_like_any_other(
+    planted: int, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cryptosentinel.services.scan_memory.MOST_BYTES", 0)
+    data = put(place.folder / "train.jsonl", 400, planted)
+    written = attest(data, place.scan(data, workers=1), place.key)
+    assert place.accepts(place.folder / "report" / "clean.jsonl", written)
+    assert place.accepts(data, written) == (not planted)
 
 
 def test_the_facade_and_the_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def attest(
     key: Annotated[Path, typer.Option(help="Private key: PEM, ed25519, not encrypted.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="The attestation. Default: DATA.attestation.json; beside clean.jsonl if only that passes."),
+        typer.Option(help="The attestation. Default: beside clean.jsonl, and beside DATA too where that passes."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -73,8 +73,8 @@ def attest(data: Path | Sequence[Path], report: Path, key: Path, out: Path | Non
         data: what was scanned: one file or folder, or several files.
         report: the folder that `scan --out` wrote.
         key: private key, PEM, ed25519.
-        out: where to write; by default DATA.attestation.json beside the data, or beside clean.jsonl where that is all
-            that is attested.
+        out: where to write; by default beside clean.jsonl, and where the data passed beside it too: there training
+            looks for it. The one of the data is returned then.
 
     Raises:
         AttestationError: the report is of other data, not complete, changed, or a check in it failed.
@@ -93,14 +93,17 @@ def attest(data: Path | Sequence[Path], report: Path, key: Path, out: Path | Non
     passed = not (results.flagged or results.rejected or results.planted)
     predicate = _predicate(results, inputs, companions, "passed" if passed else "quarantined")
     clean = NamedDigest(name=CLEAN, sha256=results.results[CLEAN].sha256)
-    if out is None:
-        out = beside(given[0]) if passed and len(given) == 1 else beside(report / CLEAN)
-    _refuse_overlap(Path(out), [*given, Path(key)], report)
+    places = [Path(out)] if out is not None else [beside(report / CLEAN)]
+    if out is None and passed and len(given) == 1:
+        places.append(beside(given[0]))
+    for place in places:
+        _refuse_overlap(place, [*given, Path(key)], report)
     envelope = sign(build_statement(predicate, clean), private)
     if len(envelope) > LARGEST_ENVELOPE:
         raise AttestationError(f"over {LARGEST_ENVELOPE} bytes: too many files or hypotheses for one attestation")
-    atomic_write(Path(out), envelope)
-    return Path(out)
+    for place in places:
+        atomic_write(place, envelope)
+    return places[-1]
 
 
 def verify(data: Path, attestation: Path, public_key: Path) -> Verification:
@@ -112,8 +115,11 @@ def verify(data: Path, attestation: Path, public_key: Path) -> Verification:
     """
     data, attestation = Path(data), Path(attestation)
     key = read_public_key(Path(public_key))
-    if not data.exists():
-        raise DataError(f"{data}: no such file or folder")
+    try:
+        os.stat(data)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise DataError(f"{data}: {'no such file or folder' if missing else error.strerror}") from None
     statement = None
     try:
         statement = open_signed(_read(attestation), key)
@@ -172,9 +178,9 @@ def beside(path: Path) -> Path:
 
 
 def _read(attestation: Path) -> bytes:
-    if attestation.exists() and not attestation.is_file():
-        raise AttestationError("not a regular file")
     try:
+        if attestation.exists() and not attestation.is_file():  # opening a pipe would wait for ever
+            raise AttestationError("not a regular file")
         with attestation.open("rb") as file:
             return file.read(LARGEST_ENVELOPE + 1)
     except FileNotFoundError:
