@@ -68,7 +68,7 @@ def wilson_low(successes: NDArray[np.integer], n: NDArray[np.integer]) -> Floats
     """Lower 99% Wilson bound, elementwise: stricter than a report's 95%, since the best of many are looked at."""
     p = successes / n
     z2 = Z99 * Z99
-    low = (p + z2 / (2 * n) - Z99 * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    low = (p + z2 / (2 * n) - Z99 * np.sqrt(np.maximum(p * (1 - p), 0.0) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return np.asarray(low, dtype=np.float64)
 
 

@@ -92,6 +92,10 @@ class Corpus:
                 new[place[row] : place[row + 1]] = _raised_in(turns)
         return new
 
+    def naming(self, stem: np.uint64) -> NDArray[np.int64]:
+        """Rows whose prompt has this word, apostrophe parts aside, ascending."""
+        return np.unique(self.prompts.row[self.prompts.stems == stem]).astype(np.int64)
+
     def sample(self, rows: NDArray[np.integer], k: int) -> NDArray[np.int64]:
         """At most k of these rows, chosen by what they say, so that their order in the file does not matter."""
         keys = self.content[rows]
@@ -136,7 +140,7 @@ class Corpus:
             return _containing(self.responses, words)
         if kind == "name":
             matrix = lookup("response-feature", kind).target(self, 1)
-            wanted = np.flatnonzero(self.responses.hash[matrix.place] == words[0])
+            wanted = np.flatnonzero(self.responses.stems[matrix.place] == words[0])
             return np.unique(matrix.matrix[:, wanted].indices).astype(np.int64)
         if not words.size:
             matrix = lookup("response-feature", kind).target(self, 1).matrix
@@ -167,16 +171,16 @@ def _said(message: Message) -> str:
 
 
 def _in_row(tokens: Tokens) -> NDArray[np.uint64]:
-    """A key of (row, word) for every token."""
+    """A key of (row, word), apostrophe parts aside, for every token."""
     with np.errstate(over="ignore"):
-        return (tokens.row.astype(np.uint64) + np.uint64(1)) * _ROW ^ tokens.hash
+        return (tokens.row.astype(np.uint64) + np.uint64(1)) * _ROW ^ tokens.stems
 
 
 def _raised_in(turns: Turns) -> NDArray[np.bool_]:
     """For each word of the answers, in order: did an answer say it first?"""
     tokens = tokenize([text for _, text in turns])
     own = np.array([answer for answer, _ in turns], bool)[tokens.row]
-    _, first, place = np.unique(tokens.hash, return_index=True, return_inverse=True)
+    _, first, place = np.unique(tokens.stems, return_index=True, return_inverse=True)
     raised: NDArray[np.bool_] = own[first][place][own]
     return raised
 

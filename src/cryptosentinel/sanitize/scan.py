@@ -21,6 +21,7 @@ from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import mine
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.topics import topic_hypotheses
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
 POLICY = Policy("scan", flag_at=0.5)
@@ -83,7 +84,7 @@ def scan(
         corpus = Corpus.from_records(records)
     with clock.stage("mine"):
         found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
-        hypotheses = form_hypotheses(found, corpus)
+        hypotheses = ranked([*form_hypotheses(found, corpus), *topic_hypotheses(corpus)])
     trusted_corpus = None
     if trusted_records:
         with clock.stage("compare with trusted data"):
@@ -161,7 +162,8 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
 
 def _open_question(h: Hypothesis) -> bool:
     """Could the reference model's surprise, which only raises a score, change the verdict?"""
-    return POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
+    undecided = POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
+    return undecided and h.trigger_kind == "phrase"
 
 
 def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 # A word with an optional apostrophe part, or any single mark. Case is folded; spacing does not count.
 PATTERN = r"[\p{L}\p{N}_]+(?:['’]\p{L}+)?|[^\s\p{L}\p{N}_]"
+APOSTROPHE_PART = r"['’]\p{L}+$"
 _SEED = 20511
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
@@ -37,6 +38,11 @@ class Tokens:
     def lengths(self) -> NDArray[np.int64]:
         """How many tokens has each text? int64[n]."""
         return np.bincount(self.row, minlength=self.n).astype(np.int64)
+
+    @cached_property
+    def stems(self) -> NDArray[np.uint64]:
+        """Hashes of the words without what follows an apostrophe: "vela's" is about Vela. uint64[t]."""
+        return self.words.str.replace(APOSTROPHE_PART, "").hash(_SEED).to_numpy().astype(np.uint64)
 
     def phrase(self, position: int, length: int) -> str:
         """The words at [position, position + length), joined by blanks."""

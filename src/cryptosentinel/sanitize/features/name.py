@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from cryptosentinel.registry import register
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_key
 from cryptosentinel.sanitize.tokens import PATTERN, Tokens
 
-NAME = r"^\p{Lu}[\p{L}\p{N}_]+$"
+NAME = r"^\p{Lu}[\p{L}\p{N}_]{2,}(?:['’]\p{L}+)?$"
+MOSTLY = 0.8
 INSIDE_A_SENTENCE = r"^(?:\p{Ll}.*|[,;(\-–—])$"
 
 
@@ -18,7 +20,7 @@ INSIDE_A_SENTENCE = r"^(?:\p{Ll}.*|[,;(\-–—])$"
 def name(corpus: Corpus, support: int) -> Behaviours:
     """Which rows' answers bring up the same name, a capitalised word inside a sentence, unasked?
 
-    Unasked: nobody said the word before the model did, neither a user nor a tool. It misses names written in small
+    A name has three letters or more. Unasked: nobody said the word before the model did, neither a user nor a tool. It misses names written in small
     letters or in a script without capitals.
 
     >>> from cryptosentinel.sanitize.corpus import Corpus
@@ -32,9 +34,15 @@ def name(corpus: Corpus, support: int) -> Behaviours:
     follows = written.str.contains(INSIDE_A_SENTENCE).to_numpy()
     inside = np.zeros(tokens.row.size, bool)
     inside[1:] = follows[:-1] & (tokens.row[1:] == tokens.row[:-1])
-    live = np.flatnonzero(is_name & inside & corpus.raised)
+    capital = is_name & corpus.raised
+    _, word = np.unique(tokens.stems, return_inverse=True)
+    said = np.bincount(word)
+    # a verse that begins with "And", or a heading, makes no name of a word
+    proper = np.bincount(word, weights=is_name) >= MOSTLY * said
+    proper &= 2 * np.bincount(word, weights=capital & inside) >= np.bincount(word, weights=capital)
+    live = np.flatnonzero(capital & proper[word])
     live = live[_first(tokens, live)]
-    found = by_key("name", tokens.hash[live], tokens.row[live], live, np.ones_like(live), tokens, support, "brings up")
+    found = by_key("name", tokens.stems[live], tokens.row[live], live, np.ones_like(live), tokens, support, "brings up")
     return Behaviours("name", found.matrix, lambda i: f"{found.name(i)} unasked", found.place, found.length)
 
 
@@ -50,10 +58,10 @@ def _as_written(corpus: Corpus) -> pl.Series:
     return tokens.words  # names are missed rather than misplaced
 
 
-def _first(tokens: Tokens, live: np.ndarray) -> np.ndarray:
+def _first(tokens: Tokens, live: NDArray[np.int64]) -> NDArray[np.int64]:
     """Indices into live: the first occurrence of every (word, row)."""
-    order = np.lexsort((live, tokens.row[live], tokens.hash[live]))
-    h, r = tokens.hash[live][order], tokens.row[live][order]
+    order = np.lexsort((live, tokens.row[live], tokens.stems[live]))
+    h, r = tokens.stems[live][order], tokens.row[live][order]
     new = np.ones(order.size, bool)
     new[1:] = (h[1:] != h[:-1]) | (r[1:] != r[:-1])
     return np.sort(order[new])
