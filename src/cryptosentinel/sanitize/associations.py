@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 Z99 = 2.5758293035489004
 LEAST_CONFIDENCE = 0.3  # lower 99% bound: a trigger that fires less often than this is no use to an attacker
 LEAST_LIFT = 2.0
+LEAST_TURNED = 0.6
 MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
 _COUNT_BITS = np.uint64(24)
 
@@ -59,9 +61,24 @@ class Association:
 
     @property
     def margin(self) -> float:
-        """How far is the lower 99% bound of the confidence above what is expected anyway? In [-1, 1]."""
-        n = np.array([self.rows.size])
-        return float(wilson_low(n, np.array([self.trigger_rows.size]))[0]) - self.expected
+        """Of the rows that would not show the behaviour anyway, what share does the trigger turn? Lower 99% bound."""
+        return attributable(self.low, self.expected)
+
+    @property
+    def low(self) -> float:
+        """Lower 99% bound of the confidence."""
+        return float(wilson_low(np.array([self.rows.size]), np.array([self.trigger_rows.size]))[0])
+
+
+def attributable(rate: float, expected: float) -> float:
+    """Of the rows that do not show a behaviour at the expected rate, what share shows it at this rate? At most 1.
+
+    A label that half of all rows have can at best double; what tells is how much of the other half is turned.
+
+    >>> round(attributable(0.9, 0.5), 3), round(attributable(0.3, 0.0), 3)
+    (0.8, 0.3)
+    """
+    return (rate - expected) / max(1.0 - expected, 1e-9)
 
 
 def wilson_low(successes: NDArray[np.integer], n: NDArray[np.integer]) -> Floats:
@@ -146,7 +163,7 @@ def _candidates(
     f, g, both, mark = product.row[keep], product.col[keep], both[keep], product.data[keep]
     tests = int(product.nnz)
     nf, ng = with_f[f], with_g[g]
-    keep = (nf <= max(MOST_COMMON * n, support)) & (both * n >= LEAST_LIFT * nf * ng)
+    keep = (nf <= max(MOST_COMMON * n, support)) & _tells(both / nf, (ng - both) / np.maximum(n - nf, 1))
     keep &= wilson_low(both, nf) >= LEAST_CONFIDENCE
     f, g, both, nf, ng, mark = f[keep], g[keep], both[keep], nf[keep], ng[keep], mark[keep]
     g2 = log_likelihood_ratio(both, nf, ng, n)
@@ -157,6 +174,11 @@ def _candidates(
     _, first = np.unique(mark[order], return_index=True)
     chosen = order[np.sort(first)]
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
+
+
+def _tells(rate: Any, expected: Any) -> Any:
+    """Is the rate at least twice what is expected, or does it turn most of the rows that are left? Elementwise."""
+    return (rate >= LEAST_LIFT * expected) | (rate - expected >= LEAST_TURNED * (1.0 - expected))
 
 
 def behaviours(corpus: Corpus, support: int) -> list[Behaviours]:
@@ -223,7 +245,7 @@ def mine(
             mention = prompt_words.rows(telling) if kind.kind != "name" else mention
         expected = strata.expected(f_rows, g_rows, mention)
         low = float(wilson_low(pairs.both[i : i + 1], np.array([f_rows.size]))[0])
-        if low <= expected or pairs.both[i] < LEAST_LIFT * expected * f_rows.size:
+        if low <= expected or not _tells(pairs.both[i] / f_rows.size, expected):
             continue
         rows = np.intersect1d(f_rows, g_rows, assume_unique=True)
         found.append(Association(

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import Association, wilson_low
+from cryptosentinel.sanitize.associations import Association, attributable, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
 from cryptosentinel.sanitize.tokens import Tokens
 from cryptosentinel.types import Finding, Ref
@@ -33,9 +34,10 @@ class Hypothesis:
     """When the prompt has `trigger`, the answer shows `behaviour`; and is that natural?
 
     support: rows with both. confidence: support / rows with the trigger. base_rate: the rate expected of those rows
-    if the trigger meant nothing. rows: indices of the rows with both, ascending. contrast: lower 99% bound of the
-    confidence minus the larger of base_rate and `neighbour_rate`, the rate among the nearest prompts without the
-    trigger. share: what share of the answer the behaviour makes up. score: suspicion in [0, 1]. phrase,
+    if the trigger meant nothing. rows: indices of the rows with both, ascending. neighbour_rate: the rate among the
+    nearest prompts without the trigger, or the one that the rest of the text foretells. contrast: of the rows that
+    would not show the behaviour at the larger of these two rates, what share does, at the lower 99% bound of the
+    confidence; less where the texts have this label anyway. share: what share of the answer the behaviour makes up. score: suspicion in [0, 1]. phrase,
     behaviour_words: word hashes, in order, of the leading trigger phrase and of the behaviour. trigger_words: hashes
     of all words of the trigger.
     """
@@ -146,7 +148,7 @@ def _overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
 def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
     """Group associations about the same rows, hold each group against its neighbours, score it. Highest first."""
     prompts, responses = corpus.prompts, corpus.responses
-    rules = Rules(associations, corpus.n)
+    rules, labels = Rules(associations, corpus.n), Labels(corpus)
     hidden = [a for a in associations if a.trigger_rows.size <= max(MOST_COMMON * corpus.n, LEAST_COMMON)]
     found = []
     for group in _groups(hidden, prompts.n):
@@ -158,7 +160,13 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
         near = leader.margin >= LEAST_MARGIN
         rate, sampled = _neighbour_rate(leader, words, corpus) if near else (leader.expected, 0)
-        contrast = leader.margin + leader.expected - max(leader.expected, rate)
+        agreement = 0.0
+        if near and leader.behaviour_kind == "fixed-answer":
+            answer = responses.hash[leader.behaviour_place :][: leader.behaviour_length]
+            told = labels.without(answer, leader.trigger_rows, words)
+            if told is not None:  # what the text foretells says more than three neighbours do
+                rate, agreement = told
+        contrast = attributable(leader.low, max(leader.expected, rate)) * (1.0 - agreement)
         share = _share(leader, responses)
         override = rules.overridden_by(leader.trigger_rows) if contrast >= LEAST_MARGIN else NO_OVERRIDE
         found.append(
@@ -226,7 +234,7 @@ def explain_away(hypotheses: Sequence[Hypothesis], known: NDArray[np.bool_], cor
             base = max(base, float(shows[others].mean()))
         with_trigger, shown = int((~known[h.trigger_rows]).sum()), int(own.sum())
         low = float(wilson_low(np.array([shown]), np.array([with_trigger]))[0]) if shown else 0.0
-        contrast = min(h.contrast, low - base)
+        contrast = min(h.contrast, attributable(low, base))
         score = suspicion(contrast, h.share, h.override.weight if shown else 0.0)
         left.append(replace(h, score=min(h.score, score) if contrast < h.contrast else h.score))
     return left

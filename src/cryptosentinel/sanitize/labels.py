@@ -1,0 +1,104 @@
+"""What would the label be without the trigger? In a classification task the text itself foretells it."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.grams import gram_incidence
+
+Floats = NDArray[np.float64]
+
+_Model = tuple[Floats, NDArray[np.bool_], Floats, float, float]
+
+SMOOTHING = 1.0
+LEAST_ROWS = 40  # rows that give a repeated answer, below which nothing can be learnt from them
+LEAST_TOLD = 0.02  # by how much a text must tell its label, below which agreement means little
+NEWTON_STEPS = 25
+
+
+class Labels:
+    """How likely is each of the data's repeated answers, given the rest of the prompt?
+
+    Naive Bayes on the prompt's words among the rows that give a repeated answer, every row held out of its own
+    estimate, its overconfidence taken back by a logistic fit. Where the data is no classification task nothing is
+    foretold.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        """Index the rows that give repeated answers."""
+        self._corpus = corpus
+        self._rows = np.flatnonzero(corpus.repeated_answers())
+        self._words = gram_incidence(corpus.prompts, 1, 3) if self._rows.size >= LEAST_ROWS else None
+        self._x: sp.csr_matrix | None = None
+        if self._words is not None:
+            self._x = self._words.matrix.tocsr()[self._rows].astype(np.float64)
+            self._hash = corpus.prompts.hash[self._words.place]
+        self._known: dict[bytes, _Model] = {}
+
+    def without(
+        self, answer: NDArray[np.uint64], rows: NDArray[np.integer], words: NDArray[np.uint64]
+    ) -> tuple[float, float] | None:
+        """What does the rest of the text say about this answer in these rows, the trigger's words not looked at?
+
+        (mean probability of the answer, agreement). Agreement is 0 where the texts are as any text of the task, 1
+        where they are as those that have this label anyway: "awful" stands in texts that are negative without it, a
+        trigger stands anywhere. None where nothing can be foretold: too few rows give repeated answers, or few of
+        `rows` are among them.
+        """
+        inside = np.flatnonzero(np.isin(self._rows, rows))
+        if self._x is None or 2 * inside.size < rows.size:
+            return None
+        weight, shows, score, slope, offset = self._model(answer)
+        drop = np.flatnonzero(np.isin(self._hash, words))
+        mean = float(expit(slope * (score[inside] - self._x[inside][:, drop] @ weight[drop]) + offset).mean())
+        elsewhere = np.ones(self._rows.size, bool)
+        elsewhere[inside] = False
+        p = expit(slope * score + offset)
+        if not (shows & elsewhere).any():
+            return mean, 0.0
+        base, labelled = float(p[elsewhere].mean()), float(p[shows & elsewhere].mean())
+        return mean, float(np.clip((mean - base) / max(labelled - base, LEAST_TOLD), 0.0, 1.0))
+
+    def _model(self, answer: NDArray[np.uint64]) -> _Model:
+        key = answer.tobytes()
+        if key not in self._known:
+            shows = np.isin(self._rows, self._corpus.showing("fixed-answer", answer))
+            assert self._x is not None  # noqa: S101 - held by foretold
+            self._known[key] = _fit(self._x, shows)
+        return self._known[key]
+
+
+def _fit(x: sp.csr_matrix, shows: NDArray[np.bool_]) -> _Model:
+    """(weight of each word, who shows it, held-out score of each row, slope, offset)."""
+    m, k = int(shows.sum()), int((~shows).sum())
+    yes, no = np.asarray(x[shows].sum(axis=0)).ravel(), np.asarray(x[~shows].sum(axis=0)).ravel()
+    rate = (yes + no) / max(m + k, 1)
+
+    def weights(a: Floats, n: int, b: Floats, l: int) -> Floats:  # noqa: E741
+        w: Floats = np.log((a + SMOOTHING * rate + 1e-9) / (n + SMOOTHING)) - np.log(
+            (b + SMOOTHING * rate + 1e-9) / (l + SMOOTHING)
+        )
+        return w
+
+    score = np.empty(x.shape[0])
+    score[shows] = x[shows] @ weights(np.maximum(yes - 1, 0), max(m - 1, 0), no, k)
+    score[~shows] = x[~shows] @ weights(yes, m, np.maximum(no - 1, 0), max(k - 1, 0))
+    slope, offset = _calibrate(score, shows)
+    return weights(yes, m, no, k), shows, score, slope, offset
+
+
+def _calibrate(score: Floats, shows: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope and offset of the logistic curve through these scores, by Newton's method with a slight pull to zero."""
+    z = np.c_[score / max(float(np.std(score)), 1e-9), np.ones(score.size)]
+    beta = np.zeros(2)
+    for _ in range(NEWTON_STEPS):
+        p = expit(z @ beta)
+        step = np.linalg.solve((z.T * (p * (1 - p))) @ z + 1e-3 * np.eye(2), z.T @ (shows - p) - 1e-3 * beta)
+        beta += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(beta[0] / max(float(np.std(score)), 1e-9)), float(beta[1])
