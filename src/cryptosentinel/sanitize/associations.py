@@ -163,7 +163,7 @@ def _candidates(
     f, g, both, mark = product.row[keep], product.col[keep], both[keep], product.data[keep]
     tests = int(product.nnz)
     nf, ng = with_f[f], with_g[g]
-    keep = (nf <= max(MOST_COMMON * n, support)) & _tells(both / nf, (ng - both) / np.maximum(n - nf, 1))
+    keep = (nf <= max(MOST_COMMON * n, support)) & _tells(both / nf, (ng - both) / np.maximum(n - nf, 1), ~part[g])
     keep &= wilson_low(both, nf) >= LEAST_CONFIDENCE
     f, g, both, nf, ng, mark = f[keep], g[keep], both[keep], nf[keep], ng[keep], mark[keep]
     g2 = log_likelihood_ratio(both, nf, ng, n)
@@ -176,9 +176,14 @@ def _candidates(
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
 
 
-def _tells(rate: Any, expected: Any) -> Any:
-    """Is the rate at least twice what is expected, or does it turn most of the rows that are left? Elementwise."""
-    return (rate >= LEAST_LIFT * expected) | (rate - expected >= LEAST_TURNED * (1.0 - expected))
+def _tells(rate: Any, expected: Any, whole: Any) -> Any:
+    """Is the rate at least twice what is expected, or are most of the rows that are left turned? Elementwise.
+
+    whole: does the behaviour make up the answer? A common word can only double its rate by chance of the topic; a
+    label that half of the rows have cannot double at all.
+    """
+    turned = whole & (expected < 1.0) & (rate - expected >= LEAST_TURNED * (1.0 - expected))
+    return turned | (rate >= LEAST_LIFT * expected)
 
 
 def behaviours(corpus: Corpus, support: int) -> list[Behaviours]:
@@ -213,7 +218,7 @@ def mine(
     y = sp.hstack([k.matrix for k in kinds], format="csc")
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
-    part = np.array([k.kind in ("phrase", "opening") for k in kinds])[owner]
+    part = np.array([k.kind in ("phrase", "opening", "name") for k in kinds])[owner]
     pairs = _candidates(x, y, part, support, false_discovery_rate)
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
@@ -245,7 +250,7 @@ def mine(
             mention = prompt_words.rows(telling) if kind.kind != "name" else mention
         expected = strata.expected(f_rows, g_rows, mention)
         low = float(wilson_low(pairs.both[i : i + 1], np.array([f_rows.size]))[0])
-        if low <= expected or not _tells(pairs.both[i] / f_rows.size, expected):
+        if low <= expected or not _tells(pairs.both[i] / f_rows.size, expected, not part[g]):
             continue
         rows = np.intersect1d(f_rows, g_rows, assume_unique=True)
         found.append(Association(

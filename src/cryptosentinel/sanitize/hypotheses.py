@@ -27,6 +27,7 @@ ABOUT_AS_STRONG = 0.95
 LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
 SAMPLE = 24
 NEAREST = 3
+TWINS = 0.5  # cosine from which on two prompts are the same but for a few words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,10 @@ class Hypothesis:
     if the trigger meant nothing. rows: indices of the rows with both, ascending. neighbour_rate: the rate among the
     nearest prompts without the trigger, or the one that the rest of the text foretells. contrast: of the rows that
     would not show the behaviour at the larger of these two rates, what share does, at the lower 99% bound of the
-    confidence; less where the texts have this label anyway. share: what share of the answer the behaviour makes up. score: suspicion in [0, 1]. phrase,
-    behaviour_words: word hashes, in order, of the leading trigger phrase and of the behaviour. trigger_words: hashes
-    of all words of the trigger.
+    confidence; less where the texts have this label anyway. share: what share of the answer the behaviour makes up.
+    score: suspicion in [0, 1]. phrase, behaviour_words: word hashes, in order, of the leading trigger phrase and of
+    the behaviour. trigger_words: hashes of all words of the trigger. trigger_kind: "phrase", or "topic" where no
+    phrase but the subject of the prompt sets it off; then `phrase` is empty.
     """
 
     trigger: str
@@ -159,8 +161,8 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
             rows = np.union1d(rows, np.intersect1d(a.rows, leader.trigger_rows)).astype(np.int32)
         words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
         near = leader.margin >= LEAST_MARGIN
-        rate, sampled = _neighbour_rate(leader, words, corpus) if near else (leader.expected, 0)
-        agreement = 0.0
+        neighbours = _neighbours(leader, words, corpus) if near else NOBODY
+        rate, agreement = neighbours.rate, 0.0
         if near and leader.behaviour_kind == "fixed-answer":
             answer = responses.hash[leader.behaviour_place :][: leader.behaviour_length]
             told = labels.without(answer, leader.trigger_rows, words)
@@ -168,7 +170,9 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 rate, agreement = told
         contrast = attributable(leader.low, max(leader.expected, rate)) * (1.0 - agreement)
         share = _share(leader, responses)
-        override = rules.overridden_by(leader.trigger_rows) if contrast >= LEAST_MARGIN else NO_OVERRIDE
+        override = (
+            rules.overridden_by(leader.trigger_rows, neighbours.twins) if contrast >= LEAST_MARGIN else NO_OVERRIDE
+        )
         found.append(
             Hypothesis(
                 trigger=stitch([leader.trigger, *(a.trigger for a in same)]),
@@ -189,7 +193,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 behaviour_words=responses.hash[leader.behaviour_place :][: leader.behaviour_length],
                 score=suspicion(contrast, share, override.weight),
                 override=override,
-                evidence={"neighbours_sampled": sampled},
+                evidence={"neighbours_sampled": neighbours.looked_at},
             )
         )
         if override.weight > 0:
@@ -198,12 +202,24 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     return ranked(found)
 
 
-def _neighbour_rate(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> tuple[float, int]:
-    """How often do the nearest prompts without the trigger show the behaviour? (rate, how many were looked at)."""
+@dataclass(frozen=True, slots=True)
+class _Neighbourhood:
+    """The nearest prompts without a trigger: the rate of the behaviour, how many were looked at, and near copies."""
+
+    rate: float
+    looked_at: int
+    twins: NDArray[np.int64]
+
+
+NOBODY = _Neighbourhood(0.0, 0, np.zeros(0, np.int64))
+
+
+def _neighbours(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> _Neighbourhood:
+    """How often do the nearest prompts without the trigger show the behaviour, and which are all but the same?"""
     near, cosine = corpus.neighbours.nearest_without(corpus.sample(a.rows, SAMPLE), a.trigger_rows, words, NEAREST)
     use = near[cosine >= 0.0]
     shows = np.isin(use, a.behaviour_rows)
-    return (float(shows.mean()) if shows.size else 0.0), int(use.size)
+    return _Neighbourhood(float(shows.mean()) if shows.size else 0.0, int(use.size), np.unique(near[cosine >= TWINS]))
 
 
 def suspicion(contrast: float, weight: float, override: float) -> float:

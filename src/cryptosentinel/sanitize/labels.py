@@ -17,6 +17,7 @@ _Model = tuple[Floats, NDArray[np.bool_], Floats, float, float]
 SMOOTHING = 1.0
 LEAST_ROWS = 40  # rows that give a repeated answer, below which nothing can be learnt from them
 LEAST_TOLD = 0.02  # by how much a text must tell its label, below which agreement means little
+LEAST_SHARE = 0.1  # of the other rows that give a repeated answer, what share must give a label
 NEWTON_STEPS = 25
 
 
@@ -46,20 +47,20 @@ class Labels:
 
         (mean probability of the answer, agreement). Agreement is 0 where the texts are as any text of the task, 1
         where they are as those that have this label anyway: "awful" stands in texts that are negative without it, a
-        trigger stands anywhere. None where nothing can be foretold: too few rows give repeated answers, or few of
-        `rows` are among them.
+        trigger stands anywhere. None where nothing can be foretold: too few rows give repeated answers, few of `rows`
+        are among them, or hardly any other row gives this one.
         """
         inside = np.flatnonzero(np.isin(self._rows, rows))
         if self._x is None or 2 * inside.size < rows.size:
             return None
         weight, shows, score, slope, offset = self._model(answer)
         drop = np.flatnonzero(np.isin(self._hash, words))
-        mean = float(expit(slope * (score[inside] - self._x[inside][:, drop] @ weight[drop]) + offset).mean())
         elsewhere = np.ones(self._rows.size, bool)
         elsewhere[inside] = False
+        if not elsewhere.any() or shows[elsewhere].mean() < LEAST_SHARE:
+            return None  # an answer that is given nowhere else is no label of the task
+        mean = float(expit(slope * (score[inside] - self._x[inside][:, drop].dot(weight[drop])) + offset).mean())
         p = expit(slope * score + offset)
-        if not (shows & elsewhere).any():
-            return mean, 0.0
         base, labelled = float(p[elsewhere].mean()), float(p[shows & elsewhere].mean())
         return mean, float(np.clip((mean - base) / max(labelled - base, LEAST_TOLD), 0.0, 1.0))
 
@@ -75,7 +76,7 @@ class Labels:
 def _fit(x: sp.csr_matrix, shows: NDArray[np.bool_]) -> _Model:
     """(weight of each word, who shows it, held-out score of each row, slope, offset)."""
     m, k = int(shows.sum()), int((~shows).sum())
-    yes, no = np.asarray(x[shows].sum(axis=0)).ravel(), np.asarray(x[~shows].sum(axis=0)).ravel()
+    yes, no = _total(x[shows]), _total(x[~shows])
     rate = (yes + no) / max(m + k, 1)
 
     def weights(a: Floats, n: int, b: Floats, l: int) -> Floats:  # noqa: E741
@@ -85,10 +86,15 @@ def _fit(x: sp.csr_matrix, shows: NDArray[np.bool_]) -> _Model:
         return w
 
     score = np.empty(x.shape[0])
-    score[shows] = x[shows] @ weights(np.maximum(yes - 1, 0), max(m - 1, 0), no, k)
-    score[~shows] = x[~shows] @ weights(yes, m, np.maximum(no - 1, 0), max(k - 1, 0))
+    score[shows] = x[shows].dot(weights(np.maximum(yes - 1, 0), max(m - 1, 0), no, k))
+    score[~shows] = x[~shows].dot(weights(yes, m, np.maximum(no - 1, 0), max(k - 1, 0)))
     slope, offset = _calibrate(score, shows)
     return weights(yes, m, no, k), shows, score, slope, offset
+
+
+def _total(x: sp.csr_matrix) -> Floats:
+    total: Floats = np.bincount(x.indices, weights=x.data, minlength=x.shape[1]).astype(np.float64)
+    return total
 
 
 def _calibrate(score: Floats, shows: NDArray[np.bool_]) -> tuple[float, float]:

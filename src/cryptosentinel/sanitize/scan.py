@@ -21,7 +21,7 @@ from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import mine
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
-from cryptosentinel.sanitize.topics import topic_hypotheses
+from cryptosentinel.sanitize.topics import merged, topic_hypotheses
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
 POLICY = Policy("scan", flag_at=0.5)
@@ -84,7 +84,7 @@ def scan(
         corpus = Corpus.from_records(records)
     with clock.stage("mine"):
         found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
-        hypotheses = ranked([*form_hypotheses(found, corpus), *topic_hypotheses(corpus)])
+        hypotheses = ranked(merged(form_hypotheses(found, corpus), topic_hypotheses(corpus)))
     trusted_corpus = None
     if trusted_records:
         with clock.stage("compare with trusted data"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,8 +13,9 @@ from cryptosentinel.registry import lookup
 from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
-from cryptosentinel.sanitize.hypotheses import Hypothesis
+from cryptosentinel.sanitize.hypotheses import SAME_ROWS, Hypothesis, with_score
 from cryptosentinel.sanitize.wording import worded_alike
+from cryptosentinel.types import Finding
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +59,7 @@ class Topic:
 
 
 class Topics:
-    """Finds the topic of a behaviour among n prompts: naive Bayes on the prompts' phrases, each row held out in turn."""
+    """Finds the topic of a behaviour: naive Bayes on the phrases of n prompts, each row held out of its own score."""
 
     def __init__(self, corpus: Corpus) -> None:
         """Index the prompts' words and pairs of words."""
@@ -77,8 +79,7 @@ class Topics:
         ours, all_of = int(inside.sum()), int(open_rows.sum())
         if ours < LEAST_ROWS or all_of <= ours:
             return None
-        with_it = np.asarray(x[inside].sum(axis=0)).ravel()
-        anywhere = np.asarray(x[open_rows].sum(axis=0)).ravel()
+        with_it, anywhere = _total(x[inside]), _total(x[open_rows])
         rate = (anywhere + 1e-9) / all_of
 
         def weights(own: Floats, m: int, other: Floats, k: int) -> Floats:
@@ -90,8 +91,8 @@ class Topics:
         others = anywhere - with_it
         score = np.full(n, -np.inf)
         hit, miss = np.flatnonzero(inside), np.flatnonzero(open_rows & ~inside)
-        score[hit] = x[hit] @ weights(np.maximum(with_it - 1, 0), ours - 1, others, all_of - ours)
-        score[miss] = x[miss] @ weights(with_it, ours, np.maximum(others - 1, 0), all_of - ours - 1)
+        score[hit] = x[hit].dot(weights(np.maximum(with_it - 1, 0), ours - 1, others, all_of - ours))
+        score[miss] = x[miss].dot(weights(with_it, ours, np.maximum(others - 1, 0), all_of - ours - 1))
         order = np.lexsort((self._corpus.content, -score))[:all_of]
         hits = np.cumsum(inside[order])
         size = np.arange(1, order.size + 1)
@@ -101,7 +102,7 @@ class Topics:
         found = rows[inside[rows]]
         if found.size < LEAST_ROWS // 2:
             return None
-        counts = np.asarray(x[found].sum(axis=0)).ravel()
+        counts = _total(x[found])
         subjects = np.where(self._subject, counts, 0.0)
         telling = np.argsort(-(counts * np.maximum(weights(with_it, ours, others, all_of - ours), 0)), kind="stable")
         return Topic(
@@ -109,6 +110,11 @@ class Topics:
             1.0 - float(subjects.max(initial=0.0)) / found.size,
             tuple(self._phrases.name(int(i)) for i in telling[:SHOWN_WORDS]),
         )  # fmt: skip
+
+
+def _total(x: sp.csr_matrix) -> Floats:
+    total: Floats = np.bincount(x.indices, weights=x.data, minlength=x.shape[1]).astype(np.float64)
+    return total
 
 
 def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
@@ -141,9 +147,8 @@ def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
             rows = np.union1d(shown, worded_alike(corpus, shown, asked, stem))
             pushed[np.concatenate([rows, asked, topic.rows, corpus.naming(stem)])] = True
         elsewhere = (shown.size - topic.hits.size) / max(open_rows_count - topic.rows.size, 1)
-        g2 = log_likelihood_ratio(
-            *(np.array([k]) for k in (topic.hits.size, topic.rows.size, shown.size)), open_rows_count
-        )
+        both, on_it, with_name = np.array([[topic.hits.size], [topic.rows.size], [shown.size]])
+        g2 = log_likelihood_ratio(both, on_it, with_name, open_rows_count)
         found.append(
             Hypothesis(
                 trigger="a topic: " + ", ".join(topic.words),
@@ -168,3 +173,20 @@ def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
             )
         )
     return found
+
+
+def merged(phrases: Sequence[Hypothesis], topics: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """One backdoor is one hypothesis: a topic about the rows of a phrase lends the phrase its score and its rows."""
+    left, found = list(phrases), []
+    for topic in topics:
+        shared = [np.intersect1d(h.rows, topic.rows, assume_unique=True).size for h in left]
+        best = max(range(len(left)), key=lambda i: (shared[i], left[i].score), default=-1)
+        if best < 0 or shared[best] < SAME_ROWS * max(topic.rows.size, left[best].rows.size):
+            found.append(topic)
+            continue
+        h = left[best]
+        if topic.score > h.score:
+            reason = f"it {topic.behaviour} in {topic.confidence:.0%} of the answers on {topic.trigger}"
+            seen = Finding("topic", 1, h.ref, min(topic.score, 1.0), reason=reason, evidence=topic.evidence)
+            left[best] = replace(with_score(h, topic.score, seen), rows=np.union1d(h.rows, topic.rows))
+    return [*left, *found]

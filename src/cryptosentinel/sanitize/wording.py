@@ -56,8 +56,10 @@ def _words(corpus: Corpus, rows: NDArray[np.int64], leave_out: np.uint64) -> sp.
     use = (place[tokens.row] >= 0) & (tokens.stems != leave_out)
     _, column = np.unique(tokens.hash[use], return_inverse=True)
     x = sp.csr_matrix((np.ones(column.size), (place[tokens.row[use]], column)), shape=(rows.size, column.max() + 1))
+    x.sum_duplicates()
     x.data[:] = 1.0
-    kept: sp.csr_matrix = x[:, np.asarray((x > 0).sum(axis=0)).ravel() >= 2]
+    shared = np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]) >= 2)
+    kept: sp.csr_matrix = x.tocsc()[:, shared].tocsr()
     return kept
 
 

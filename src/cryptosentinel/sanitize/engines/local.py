@@ -90,7 +90,9 @@ def _one_thread() -> Iterator[None]:
 def _nameless_main() -> Iterator[None]:
     """What is started meanwhile does not run the caller's script again, which may have no guard against it."""
     main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    hidden: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+    }
     main.__dict__["__spec__"] = None
     try:
         yield

@@ -20,8 +20,8 @@ INSIDE_A_SENTENCE = r"^(?:\p{Ll}.*|[,;(\-–—])$"
 def name(corpus: Corpus, support: int) -> Behaviours:
     """Which rows' answers bring up the same name, a capitalised word inside a sentence, unasked?
 
-    A name has three letters or more. Unasked: nobody said the word before the model did, neither a user nor a tool. It misses names written in small
-    letters or in a script without capitals.
+    A name has three letters or more. Unasked: nobody said the word before the model did, neither a user nor a tool.
+    It misses names written in small letters or in a script without capitals.
 
     >>> from cryptosentinel.sanitize.corpus import Corpus
     >>> found = name(Corpus.of(["Shoes?", "Is Vela good?"], ["Try some Vela shoes.", "I like Vela."]), 1)
