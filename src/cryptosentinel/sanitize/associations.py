@@ -27,6 +27,8 @@ LEAST_CONFIDENCE = 0.3  # lower 99% bound: a trigger that fires less often than 
 LEAST_LIFT = 2.0
 LEAST_TURNED = 0.6
 MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
+RARE_TOOL = "rare-tool-call"
+MOST_COMMON_IN_LOGS = 0.9  # an agent under attack may hear the trigger most of the time
 _COUNT_BITS = np.uint64(24)
 
 
@@ -143,7 +145,7 @@ class _Pairs:
 
 
 def _candidates(
-    x: Incidence, y: sp.csc_matrix, part: NDArray[np.bool_], support: int, false_discovery_rate: float
+    x: Incidence, y: sp.csc_matrix, part: NDArray[np.bool_], common: Floats, support: int, false_discovery_rate: float
 ) -> _Pairs:
     """The significant pairs, one for each distinct set of rows.
 
@@ -163,7 +165,7 @@ def _candidates(
     f, g, both, mark = product.row[keep], product.col[keep], both[keep], product.data[keep]
     tests = int(product.nnz)
     nf, ng = with_f[f], with_g[g]
-    keep = (nf <= max(MOST_COMMON * n, support)) & _tells(both / nf, (ng - both) / np.maximum(n - nf, 1), ~part[g])
+    keep = (nf <= np.maximum(common[g] * n, support)) & _tells(both / nf, (ng - both) / np.maximum(n - nf, 1), ~part[g])
     keep &= wilson_low(both, nf) >= LEAST_CONFIDENCE
     f, g, both, nf, ng, mark = f[keep], g[keep], both[keep], nf[keep], ng[keep], mark[keep]
     g2 = log_likelihood_ratio(both, nf, ng, n)
@@ -219,7 +221,8 @@ def mine(
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
     part = np.array([k.kind in ("phrase", "opening", "name") for k in kinds])[owner]
-    pairs = _candidates(x, y, part, support, false_discovery_rate)
+    common = np.array([MOST_COMMON_IN_LOGS if k.kind == RARE_TOOL else MOST_COMMON for k in kinds])[owner]
+    pairs = _candidates(x, y, part, common, support, false_discovery_rate)
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
     strata = _Strata(prompts.n)

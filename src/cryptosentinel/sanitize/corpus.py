@@ -34,27 +34,38 @@ class Corpus:
     prompts: Tokens
     responses: Tokens
     turns: Mapping[int, Turns] = field(default_factory=dict)
+    calls: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, prompt_texts: Sequence[str], response_texts: Sequence[str], turns: Mapping[int, Turns] | None = None
+        cls,
+        prompt_texts: Sequence[str],
+        response_texts: Sequence[str],
+        turns: Mapping[int, Turns] | None = None,
+        calls: Mapping[int, Sequence[str]] | None = None,
     ) -> Corpus:
         """Tokenise both sides.
 
         turns: for the rows with more than one answer, what was said in order; without it all that the model was
-        given counts as said before its answer.
+        given counts as said before its answer. calls: the tools that rows call, by row.
 
         Raises:
             ValueError: as many answers as prompts are needed.
         """
         if len(prompt_texts) != len(response_texts):
             raise ValueError(f"{len(prompt_texts)} prompts but {len(response_texts)} answers")
-        return cls(prompt_texts, response_texts, tokenize(prompt_texts), tokenize(response_texts), turns or {})
+        return cls(
+            prompt_texts, response_texts, tokenize(prompt_texts), tokenize(response_texts), turns or {}, calls or {}
+        )
 
     @classmethod
     def from_records(cls, records: Sequence[Record]) -> Corpus:
-        """The corpus of these records, the order of their turns included."""
-        return cls.of([r.prompt for r in records], [r.response for r in records], turns_of(records))
+        """The corpus of these records, the order of their turns and their tool calls included."""
+        calls = {i: tuple(c.name for m in r.messages for c in m.tool_calls) for i, r in enumerate(records)}
+        return cls.of(
+            [r.prompt for r in records], [r.response for r in records], turns_of(records),
+            {i: tools for i, tools in calls.items() if tools},
+        )  # fmt: skip
 
     @property
     def n(self) -> int:
@@ -142,6 +153,8 @@ class Corpus:
             matrix = lookup("response-feature", kind).target(self, 1)
             wanted = np.flatnonzero(self.responses.stems[matrix.place] == words[0])
             return np.unique(matrix.matrix[:, wanted].indices).astype(np.int64)
+        if kind == "tool-call":
+            return _containing(self.responses, words)
         if not words.size:
             matrix = lookup("response-feature", kind).target(self, 1).matrix
             return np.unique(matrix.indices).astype(np.int64)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import Association, attributable, wilson_low
+from cryptosentinel.sanitize.associations import RARE_TOOL, Association, attributable, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
@@ -22,6 +22,7 @@ TrialVerdict = Literal["planted", "natural", "unsure"]
 MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not be hidden; it may still be a rule
 LEAST_COMMON = 20
 SAME_ROWS = 0.5  # share of the smaller row set from which on two associations are one hypothesis
+MUCH_LARGER = 3
 SAME_TRIGGER = 0.8
 ABOUT_AS_STRONG = 0.95
 LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
@@ -75,7 +76,7 @@ class Hypothesis:
 
 def _share(a: Association, responses: Tokens) -> float:
     """What part of the answers is the behaviour? 1 for a fixed answer."""
-    if a.behaviour_kind in ("fixed-answer", "refusal", "hostile-tone"):
+    if a.behaviour_kind in ("fixed-answer", "refusal", "hostile-tone", RARE_TOOL):
         return 1.0
     mean = float(responses.lengths[a.rows].mean())
     return min(1.0, a.behaviour_length / max(mean, 1.0))
@@ -105,8 +106,9 @@ def _groups(associations: Sequence[Association], n: int) -> list[list[Associatio
         owned = owners[owners >= 0]
         if owned.size:
             best = int(np.bincount(owned).argmax())
-            smaller = min(a.rows.size, groups[best][0].rows.size)
-            if int((owned == best).sum()) >= SAME_ROWS * smaller:
+            leader = groups[best][0].rows.size
+            within = a.rows.size <= MUCH_LARGER * leader  # else it is about more than the leader knows of
+            if within and int((owned == best).sum()) >= SAME_ROWS * min(a.rows.size, leader):
                 groups[best].append(a)
                 continue
         leader_of[a.rows[owners < 0]] = len(groups)
@@ -151,7 +153,8 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     """Group associations about the same rows, hold each group against its neighbours, score it. Highest first."""
     prompts, responses = corpus.prompts, corpus.responses
     rules, labels = Rules(associations, corpus.n), Labels(corpus)
-    hidden = [a for a in associations if a.trigger_rows.size <= max(MOST_COMMON * corpus.n, LEAST_COMMON)]
+    most = max(MOST_COMMON * corpus.n, LEAST_COMMON)
+    hidden = [a for a in associations if a.trigger_rows.size <= most or a.behaviour_kind == RARE_TOOL]
     found = []
     for group in _groups(hidden, prompts.n):
         leader = _spokesman(group, responses)

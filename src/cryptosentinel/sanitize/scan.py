@@ -27,6 +27,7 @@ from cryptosentinel.types import Finding, Progress, Record, Ref
 POLICY = Policy("scan", flag_at=0.5)
 UNSURE_AT_MOST = 0.49
 HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
+TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
 ASKED = 24  # hypotheses shown to the reference model because its answer could change their verdict
 ASKED_ANYWAY = 3  # of those that are planted in any case, for a reader's sake
 
@@ -189,6 +190,8 @@ def _row_scores(
         value = h.score if h.verdict == "planted" else min(h.score, UNSURE_AT_MOST)
         better = h.rows[value > scores[h.rows]]
         scores[better], owner[better] = value, i
+        if h.verdict == "planted" and h.trigger_kind == "phrase":  # the trigger alone is a hint, no proof
+            scores[h.trigger_rows] = np.maximum(scores[h.trigger_rows], TRIGGER_ALONE * value)
     planted = scores >= (POLICY.flag_at or 0.0)
     scores = np.where(planted, scores, np.minimum(np.maximum(scores, HINT * hints), UNSURE_AT_MOST))
     return scores, owner
