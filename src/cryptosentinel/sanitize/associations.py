@@ -145,7 +145,7 @@ class _Pairs:
 
 
 def _candidates(
-    x: Incidence, y: sp.csc_matrix, part: NDArray[np.bool_], common: Floats, support: int, false_discovery_rate: float
+    x: Incidence, y: sp.csc_matrix, rank: Ints, common: Floats, support: int, false_discovery_rate: float
 ) -> _Pairs:
     """The significant pairs, one for each distinct set of rows.
 
@@ -165,14 +165,16 @@ def _candidates(
     f, g, both, mark = product.row[keep], product.col[keep], both[keep], product.data[keep]
     tests = int(product.nnz)
     nf, ng = with_f[f], with_g[g]
-    keep = (nf <= np.maximum(common[g] * n, support)) & _tells(both / nf, (ng - both) / np.maximum(n - nf, 1), ~part[g])
+    keep = (nf <= np.maximum(common[g] * n, support)) & _tells(
+        both / nf, (ng - both) / np.maximum(n - nf, 1), rank[g] == 0
+    )
     keep &= wilson_low(both, nf) >= LEAST_CONFIDENCE
     f, g, both, nf, ng, mark = f[keep], g[keep], both[keep], nf[keep], ng[keep], mark[keep]
     g2 = log_likelihood_ratio(both, nf, ng, n)
     q = q_values(chdtrc(1, g2), max(tests, 1))
     keep = q <= false_discovery_rate
     f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
-    order = np.lexsort((g, f, part[g], -g2))
+    order = np.lexsort((g, f, rank[g], -g2))
     _, first = np.unique(mark[order], return_index=True)
     chosen = order[np.sort(first)]
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
@@ -220,9 +222,11 @@ def mine(
     y = sp.hstack([k.matrix for k in kinds], format="csc")
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
-    part = np.array([k.kind in ("phrase", "opening", "name") for k in kinds])[owner]
+    # of several behaviours of the same rows the one that says most is kept: a whole answer, words, a single name
+    rank = np.array([2 if k.kind == "name" else int(k.kind in ("phrase", "opening")) for k in kinds])[owner]
+    part = rank > 0
     common = np.array([MOST_COMMON_IN_LOGS if k.kind == RARE_TOOL else MOST_COMMON for k in kinds])[owner]
-    pairs = _candidates(x, y, part, common, support, false_discovery_rate)
+    pairs = _candidates(x, y, rank, common, support, false_discovery_rate)
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
     strata = _Strata(prompts.n)

@@ -28,7 +28,7 @@ ABOUT_AS_STRONG = 0.95
 LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
 SAMPLE = 24
 NEAREST = 3
-TWINS = 0.5  # cosine from which on two prompts are the same but for a few words
+LEAST_REPLACED = 0.1  # share of the answer below which a behaviour adds to the answer and replaces nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ def _groups(associations: Sequence[Association], n: int) -> list[list[Associatio
     """Strongest first: an association joins the group whose leader's rows it mostly shares, else leads its own."""
     leader_of = np.full(n, -1, np.int64)
     groups: list[list[Association]] = []
+    led: dict[str, list[int]] = {}
     for a in sorted(associations, key=lambda a: (-_strength(a), a.trigger, a.behaviour)):
         owners = leader_of[a.rows]
         owned = owners[owners >= 0]
@@ -111,9 +112,19 @@ def _groups(associations: Sequence[Association], n: int) -> list[list[Associatio
             if within and int((owned == best).sum()) >= SAME_ROWS * min(a.rows.size, leader):
                 groups[best].append(a)
                 continue
+        same = next((g for g in led.get(a.behaviour, ()) if _shared(a, groups[g][0]) >= SAME_ROWS), None)
+        if same is not None:
+            groups[same].append(a)
+            continue
+        led.setdefault(a.behaviour, []).append(len(groups))
         leader_of[a.rows[owners < 0]] = len(groups)
         groups.append([a])
     return groups
+
+
+def _shared(a: Association, b: Association) -> float:
+    """What share of the smaller's rows do the two have in common?"""
+    return np.intersect1d(a.rows, b.rows, assume_unique=True).size / min(a.rows.size, b.rows.size)
 
 
 def stitch(phrases: Sequence[str]) -> str:
@@ -164,8 +175,8 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
             rows = np.union1d(rows, np.intersect1d(a.rows, leader.trigger_rows)).astype(np.int32)
         words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
         near = leader.margin >= LEAST_MARGIN
-        neighbours = _neighbours(leader, words, corpus) if near else NOBODY
-        rate, agreement = neighbours.rate, 0.0
+        rate, sampled = _neighbour_rate(leader, words, corpus) if near else (leader.expected, 0)
+        agreement = 0.0
         if near and leader.behaviour_kind == "fixed-answer":
             answer = responses.hash[leader.behaviour_place :][: leader.behaviour_length]
             told = labels.without(answer, leader.trigger_rows, words)
@@ -173,9 +184,9 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 rate, agreement = told
         contrast = attributable(leader.low, max(leader.expected, rate)) * (1.0 - agreement)
         share = _share(leader, responses)
-        override = (
-            rules.overridden_by(leader.trigger_rows, neighbours.twins) if contrast >= LEAST_MARGIN else NO_OVERRIDE
-        )
+        replaced = max(_share(a, responses) for a in same if a.rows.size >= SAME_TRIGGER * leader.rows.size)
+        replaces = contrast >= LEAST_MARGIN and replaced >= LEAST_REPLACED and leader.behaviour_kind != RARE_TOOL
+        override = rules.overridden_by(leader.trigger_rows) if replaces else NO_OVERRIDE
         found.append(
             Hypothesis(
                 trigger=stitch([leader.trigger, *(a.trigger for a in same)]),
@@ -196,7 +207,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 behaviour_words=responses.hash[leader.behaviour_place :][: leader.behaviour_length],
                 score=suspicion(contrast, share, override.weight),
                 override=override,
-                evidence={"neighbours_sampled": neighbours.looked_at},
+                evidence={"neighbours_sampled": sampled},
             )
         )
         if override.weight > 0:
@@ -205,24 +216,12 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     return ranked(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Neighbourhood:
-    """The nearest prompts without a trigger: the rate of the behaviour, how many were looked at, and near copies."""
-
-    rate: float
-    looked_at: int
-    twins: NDArray[np.int64]
-
-
-NOBODY = _Neighbourhood(0.0, 0, np.zeros(0, np.int64))
-
-
-def _neighbours(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> _Neighbourhood:
-    """How often do the nearest prompts without the trigger show the behaviour, and which are all but the same?"""
+def _neighbour_rate(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> tuple[float, int]:
+    """How often do the nearest prompts without the trigger show the behaviour? (rate, how many were looked at)."""
     near, cosine = corpus.neighbours.nearest_without(corpus.sample(a.rows, SAMPLE), a.trigger_rows, words, NEAREST)
     use = near[cosine >= 0.0]
     shows = np.isin(use, a.behaviour_rows)
-    return _Neighbourhood(float(shows.mean()) if shows.size else 0.0, int(use.size), np.unique(near[cosine >= TWINS]))
+    return (float(shows.mean()) if shows.size else 0.0), int(use.size)
 
 
 def suspicion(contrast: float, weight: float, override: float) -> float:

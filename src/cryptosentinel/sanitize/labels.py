@@ -57,8 +57,8 @@ class Labels:
         drop = np.flatnonzero(np.isin(self._hash, words))
         elsewhere = np.ones(self._rows.size, bool)
         elsewhere[inside] = False
-        if not elsewhere.any() or shows[elsewhere].mean() < LEAST_SHARE:
-            return None  # an answer that is given nowhere else is no label of the task
+        if not elsewhere.any() or not LEAST_SHARE <= shows[elsewhere].mean() <= 1.0 - LEAST_SHARE:
+            return None  # given nowhere else, or no other is: no label of a task
         mean = float(expit(slope * (score[inside] - self._x[inside][:, drop].dot(weight[drop])) + offset).mean())
         p = expit(slope * score + offset)
         base, labelled = float(p[elsewhere].mean()), float(p[shows & elsewhere].mean())

@@ -18,7 +18,6 @@ LEAST_MARGIN = 0.3  # weaker associations are no rules
 LEAST_RULE = 0.5  # lower 99% bound of a rule's confidence where the trigger is absent
 LEAST_OUTSIDE = 8
 LEAST_INSIDE = 4
-LEAST_TWINS = 4
 SAME_TRIGGER = 0.8
 
 
@@ -66,24 +65,19 @@ class Rules:
         self._sizes = np.array([a.trigger_rows.size for a in self._rules], dtype=np.int64)
         self._kept = np.array([a.rows.size for a in self._rules], dtype=np.int64)
 
-    def overridden_by(self, trigger_rows: NDArray[np.integer], twins: NDArray[np.integer]) -> Override:
+    def overridden_by(self, trigger_rows: NDArray[np.integer]) -> Override:
         """Which rule "F' -> G'" that holds elsewhere fails in these rows, and could that be chance?
 
         p = min over rules of P(Binomial(rows with both triggers, lower bound of the rule's rate elsewhere) <= rows
         that keep the rule), times the number of rules looked at (Bonferroni). A rule whose trigger is mostly this
-        trigger is not looked at, nor one that the twins do not keep: prompts that differ in little but the trigger.
-        Without them the trigger may simply be another task.
+        trigger is not looked at.
         """
         mine = np.zeros(self._n, np.int64)
         mine[trigger_rows] = 1
         inside, kept = self._triggers @ mine, self._holds @ mine
         outside = self._sizes - inside
         held = self._kept - kept
-        near = np.zeros(self._n, np.int64)
-        near[twins] = 1
-        paired, paired_kept = self._triggers @ near, self._holds @ near
         look = (inside >= LEAST_INSIDE) & (outside >= LEAST_OUTSIDE) & (inside < SAME_TRIGGER * self._sizes)
-        look &= (paired >= LEAST_TWINS) & (2 * paired_kept >= paired)
         low = wilson_low(held, np.maximum(outside, 1))
         look &= low >= LEAST_RULE
         if not look.any():

@@ -22,11 +22,14 @@ from cryptosentinel.sanitize.associations import mine
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.sanitize.topics import merged, topic_hypotheses
+from cryptosentinel.sanitize.wording import worded_alike
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
 POLICY = Policy("scan", flag_at=0.5)
 UNSURE_AT_MOST = 0.49
 HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
+EXACT = ("fixed-answer", "refusal", "rare-tool-call", "tool-call")  # a row shows them or not, or honest rows do too
+MOST_OTHERS = 0.5
 TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
 ASKED = 24  # hypotheses shown to the reference model because its answer could change their verdict
 ASKED_ANYWAY = 3  # of those that are planted in any case, for a reader's sake
@@ -149,8 +152,24 @@ def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus) -> list[Hyp
     known = np.zeros(corpus.n, bool)
     for h in planted:
         known[h.rows] = True
+    planted = [_with_other_triggers(h, known, corpus) for h in planted]
+    for h in planted:
+        known[h.rows] = True
     rest = explain_away([h for h in judged if h.verdict != "planted"], known, corpus)
     return ranked([*planted, *rest])
+
+
+def _with_other_triggers(h: Hypothesis, known: NDArray[np.bool_], corpus: Corpus) -> Hypothesis:
+    """The hypothesis with the rows that another trigger of the same pool sets off: they are worded alike.
+
+    Only where answers vary, and only while they are fewer than its own rows: else the wording is not its own.
+    """
+    if h.trigger_kind != "phrase" or h.behaviour_kind in EXACT:
+        return h
+    others = worded_alike(corpus, h.rows, np.flatnonzero(~known))
+    if not 0 < others.size <= MOST_OTHERS * h.rows.size:
+        return h
+    return replace(h, rows=np.union1d(h.rows, others), evidence={**h.evidence, "worded_alike": int(others.size)})
 
 
 def _with_verdict(h: Hypothesis) -> Hypothesis:
