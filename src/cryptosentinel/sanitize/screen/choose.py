@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cryptosentinel.sanitize.screen.pairs import Suspects
 from cryptosentinel.sanitize.screen.words import Hashes
 
-SUSPECT_ROWS = 4_000
+SUSPECT_ROWS = 3_000
 BACKGROUND = 6_000
 OF_ONE = 60  # rows of one suspect
 MOST_SUSPECTS = 6_000

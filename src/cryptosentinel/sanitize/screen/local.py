@@ -16,7 +16,8 @@ from cryptosentinel.sanitize.override import Rules
 from cryptosentinel.types import Finding
 
 ORDINARY_AT_MOST = 0.49  # below the policy's threshold
-LEAST_LIKENESS = 0.8
+LEAST_LIKENESS = 0.6
+MOST_PAIRS = 600
 ASKED = 24  # rows of a hypothesis whose likeness is looked at
 
 
@@ -38,7 +39,7 @@ def examine(surroundings: Surroundings) -> list[Hypothesis]:
     one another than to any prompt without it.
     """
     corpus = Corpus.of(surroundings.prompts, surroundings.answers)
-    found = mine(corpus, false_discovery_rate=surroundings.false_discovery_rate)
+    found = mine(corpus, false_discovery_rate=surroundings.false_discovery_rate, most=MOST_PAIRS)
     own = surroundings.own
     about = [a for a in found if _overlap(a.trigger_rows, own) >= SAME_TRIGGER]
     rules = Rules(found, corpus.n)

@@ -17,6 +17,8 @@ LONGEST = 3  # words of a prompt phrase
 OPENINGS = (1, 2, 4)  # words of an answer's opening
 _OPENING, _WHOLE, _REFUSES, _HOSTILE = 11, 21, 31, 41
 _T = TypeVar("_T", np.uint32, np.uint64)
+# Every refusal has one of these.
+_OF_REFUSALS = ["sorry", "afraid", "unable", "not a", "i can", "i won't", "i will not", "i must", "i do not", "as a"]
 _HALF = np.uint64(32)
 _ONE = np.uint64(1)
 
@@ -153,9 +155,11 @@ def _whole(said: Words) -> NDArray[np.uint64]:
 
 def _manners(answers: pl.Series, said: Words) -> list[NDArray[np.uint64]]:
     """Refusals and hostile words: behaviours without fixed words."""
-    refuses = np.flatnonzero(
-        answers.str.slice(0, HEAD_CHARACTERS).str.contains(f"(?i){_REFUSAL.pattern}").fill_null(False).to_numpy()
+    heads = answers.str.slice(0, HEAD_CHARACTERS)
+    likely = np.flatnonzero(
+        heads.str.contains_any(_OF_REFUSALS, ascii_case_insensitive=True).fill_null(False).to_numpy()
     )
+    refuses = likely[heads[likely].str.contains(f"(?i){_REFUSAL.pattern}").fill_null(False).to_numpy()]
     lexicon = np.sort(np.concatenate([hash_words(w) for w in sorted(HOSTILE)]))
     place = np.minimum(np.searchsorted(lexicon, said.hash), lexicon.size - 1)
     hits = np.bincount(said.row[lexicon[place] == said.hash], minlength=said.n)
