@@ -24,7 +24,7 @@ RARE_CHANGED, COMMON_CHANGED = 0.5, 0.3
 RARE = 0.01  # a word in fewer rows than this is one of the rarer
 TAIL, HEAD = 0.6, 300.0  # P(rank > x) = (1 + x / HEAD) ** -TAIL
 STEP = 10_000
-_WORD = re.compile(r"[^\W_]{2,}|\d")
+_WORD = re.compile(r"[^\W_]+")
 _SYLLABLES = [c + v for c in "bdfghklmnprstvz" for v in "aeiou"]
 
 Cut = tuple[list[str], list[tuple[int, bool]]]  # pieces of a text; which of them are words, and whether a rare one

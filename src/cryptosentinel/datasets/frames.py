@@ -40,8 +40,8 @@ class Shard:
     stop: int
     source: str
 
-    def read(self) -> Frame:
-        """Read the rows.
+    def read(self, digest: bool = True) -> Frame:
+        """Read the rows; without a digest where it is not needed again.
 
         Raises:
             DataError: the file cannot be read any more.
@@ -51,7 +51,7 @@ class Shard:
                 return _stored(self.path)
             with self.path.open("rb") as file:
                 file.seek(self.start)
-                return read_lines(file.read(self.stop - self.start), self.source)
+                return read_lines(file.read(self.stop - self.start), self.source, digest)
         except OSError as error:
             raise DataError(f"{self.source}: {one_line(error)}") from None
 
@@ -185,14 +185,14 @@ def _stored(path: Path) -> Frame:
     )  # fmt: skip
 
 
-def read_lines(data: bytes, source: str = "") -> Frame:
+def read_lines(data: bytes, source: str = "", with_digest: bool = True) -> Frame:
     r"""Which rows are on these lines? Just those that `read_rows` finds, however odd the lines are.
 
     >>> frame = read_lines(b'{"prompt": "Buy?", "completion": "Hold."}\n\n{"prompt": "Se')
     >>> frame.prompts.to_list(), frame.place.tolist(), [(r.index, r.line) for r in frame.rejects]
     (['Buy?'], [0], [(1, 3)])
     """
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest() if with_digest else ""
     if data and not data.endswith(b"\n"):
         data += b"\n"
     stops = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1

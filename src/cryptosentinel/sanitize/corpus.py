@@ -121,6 +121,10 @@ class Corpus:
         """
         return _containing(self.prompts, phrase)
 
+    def find(self, phrase: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Where among the tokens of the prompts does this phrase begin? Every place, ascending."""
+        return _starts(self.prompts, phrase)
+
     def whole_phrase(self, phrase: NDArray[np.uint64]) -> str:
         """The phrase with the words that stand beside it in nearly every prompt that has it: how a trigger reads.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -61,6 +61,7 @@ def scan(
     judge_rows: int = 0,
     judge_questions: int = MAX_QUESTIONS,
     fpr: float = 0.01,
+    form: Callable[[Corpus], list[Hypothesis]] | None = None,
     on_progress: Progress | None = None,
 ) -> Scan:
     """Which of these rows teach a hidden behaviour?
@@ -74,6 +75,7 @@ def scan(
         judge_questions: how many questions it is asked at most.
         fpr: the false discovery rate at which associations are admitted; with trusted records, also the largest
             share of them that the same hypotheses may flag (beyond it the threshold rises).
+        form: gives the hypotheses about these rows where they are not to be mined from these alone.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -87,8 +89,11 @@ def scan(
     with clock.stage("tokenise"):
         corpus = Corpus.from_records(records)
     with clock.stage("mine"):
-        found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
-        hypotheses = ranked(merged(form_hypotheses(found, corpus), topic_hypotheses(corpus)))
+        if form is not None:
+            hypotheses = form(corpus)
+        else:
+            found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
+            hypotheses = ranked(merged(form_hypotheses(found, corpus), topic_hypotheses(corpus)))
     trusted_corpus = None
     if trusted_records:
         with clock.stage("compare with trusted data"):

@@ -21,7 +21,7 @@ from cryptosentinel.services.digests import Watched
 from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
 from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, workplace, write_results
-from cryptosentinel.services.scan_large import scan_large
+from cryptosentinel.services.scan_large import Form, scan_large
 from cryptosentinel.services.scan_memory import fits, read_all, scan_in_memory
 from cryptosentinel.types import Progress, Record
 
@@ -109,10 +109,11 @@ def scan_dataset(
     if asker is not None:
         options = {"judge": asker, "judge_rows": judge_rows, "judge_questions": asker.max_questions}
 
-    def examine(records: Sequence[Record]) -> Scan:
+    def examine(records: Sequence[Record], form: Form | None = None) -> Scan:
         return scan(
-            records, trusted_records=trusted_records, reference=reference, fpr=fpr, on_progress=on_progress, **options
-        )
+            records, trusted_records=trusted_records, reference=reference, fpr=fpr, form=form, on_progress=on_progress,
+            **options,
+        )  # fmt: skip
 
     with ExitStack() as stack:
         if asker is not None:
@@ -125,7 +126,7 @@ def scan_dataset(
             running.start()
             inputs = Watched(data)
             folder = stack.enter_context(workplace(out))
-            found = scan_large(data, folder, running, examine, report, write=out is not None)
+            found = scan_large(data, folder, running, examine, fpr, report, write=out is not None)
         document = build_document(
             inputs.describe(), found.index, found.records, found.rejects, found.scan, found.rows_of
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -15,24 +16,24 @@ from numpy.typing import NDArray
 from cryptosentinel.datasets import Reject, no_readable_row
 from cryptosentinel.datasets.frames import plan
 from cryptosentinel.sanitize.associations import wilson_low
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
-from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
+from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, TrialVerdict, ranked, suspicion
 from cryptosentinel.sanitize.scan import POLICY, UNSURE_AT_MOST, Scan
-from cryptosentinel.sanitize.screen.choose import background, suspect_rows
+from cryptosentinel.sanitize.screen import local
+from cryptosentinel.sanitize.screen.choose import background, contrast_rows, suspect_rows
 from cryptosentinel.sanitize.screen.pairs import Suspects, join
-from cryptosentinel.sanitize.tokens import tokenize
+from cryptosentinel.sanitize.screen.shards import phrases_of
 from cryptosentinel.services.scan_document import ScanReport
 from cryptosentinel.services.scan_files import join_parts
 from cryptosentinel.services.scan_merge import merge_rows
 from cryptosentinel.services.scan_rows import Dataset
 from cryptosentinel.services.scan_shards import (
-    Applied,
     Counted,
     Finished,
     FinishTask,
     PairTask,
     Rule,
-    apply_rules,
     count_shard,
     find_suspects,
     finish_shard,
@@ -44,11 +45,19 @@ WHOLE = 50_000  # up to so many rows are examined as a whole
 SUPPORT = 20  # rows that a phrase needs in the largest data; a backdoor takes about 250 at any size
 LEAST_SUPPORT = 4
 PART = 3_000_000  # phrases compared at once
-SCORED = 0.05  # share of all rows that hypotheses short of planted may bring to be scored
-MOST_RULES = 200
-ROUNDS = 3
+SCORED = 0.02  # share of all rows that hypotheses short of planted may bring to be scored
+MOST_RULES = 24
+ORDINARY = 240  # rows of any kind among which each suspect is examined
+MOST_HYPOTHESES = 400
 Ints = NDArray[np.int64]
-Examine = Callable[[Sequence[Record]], Scan]
+Form = Callable[[Corpus], list[Hypothesis]]
+
+
+class Examine(Protocol):
+    """The scan of rows in memory, with hypotheses that are mined from them or given."""
+
+    def __call__(self, records: Sequence[Record], form: Form | None = None) -> Scan:
+        """See `sanitize.scan`."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +94,20 @@ class Laps:
 
 
 def scan_large(
-    paths: Sequence[Path], folder: Path, engine: Engine, examine: Examine, report: Progress, write: bool
+    paths: Sequence[Path], folder: Path, engine: Engine, examine: Examine, fpr: float, report: Progress, write: bool
 ) -> LargeScan:
     """Which rows of these inputs teach a hidden behaviour?
 
-    Up to `WHOLE` rows the result is that of `examine` on all of them. Beyond, `examine` sees the rows of the phrases
-    that go with a behaviour most clearly and a background that stands for the rest; what it holds to be planted is then
-    counted on all rows, and every row is scored by it.
+    Up to `WHOLE` rows the result is that of `examine` on all of them. Beyond, the phrases that go with a behaviour most
+    clearly are each held against rows of the same kind; `examine` judges what is left, among all these rows and a
+    background that stands for the rest; what it holds to be planted is counted on all rows, and every row is scored.
 
     Args:
         paths: see `read_rows`.
         folder: where shards keep their results; what an interrupted scan of the same data left there is used.
         engine: where the work is done.
         examine: the scan of rows in memory.
+        fpr: the false discovery rate at which associations are admitted.
         report: receives (stage, rows done, rows in all).
         write: also write the clean and the quarantined part of every shard.
 
@@ -122,8 +132,10 @@ def scan_large(
         clock.lap("examine")
         finished = _finish(engine, counted, [], 1.0, np.flatnonzero(found.flagged), folder if write else None, report)
     else:
-        chosen, rest = _choose(engine, records, folder, report, clock)
-        found, finished = _judge(engine, records, chosen, rest, examine, folder if write else None, report, clock)
+        chosen, rest, hypotheses = _choose(engine, records, folder, fpr, report, clock)
+        found, finished = _judge(
+            engine, records, chosen, rest, hypotheses, examine, folder if write else None, report, clock
+        )
     clock.lap("score all rows")
     return LargeScan(
         found, records, cast(Sequence[int], records.numbers()), _ids(records, finished), records.rejects(),
@@ -131,8 +143,10 @@ def scan_large(
     )  # fmt: skip
 
 
-def _choose(engine: Engine, records: Dataset, folder: Path, report: Progress, clock: Laps) -> tuple[Ints, Ints]:
-    """The rows to examine, ascending, and which of them stand for all."""
+def _choose(
+    engine: Engine, records: Dataset, folder: Path, fpr: float, report: Progress, clock: Laps
+) -> tuple[Ints, Ints, list[Hypothesis]]:
+    """The rows to examine, ascending; which of them stand for all; what the suspects bring about."""
     n = len(records)
     support = int(np.clip(LEAST_SUPPORT * n // WHOLE, LEAST_SUPPORT, SUPPORT))
     key = key_of([s.digest for s in records.shards], support)
@@ -149,41 +163,65 @@ def _choose(engine: Engine, records: Dataset, folder: Path, report: Progress, cl
         report("compare", len(found), parts)
     clock.lap("compare")
     rest = background(content)
-    suspected = suspect_rows(join(found), [s.array("phrases") for s in records.shards], bases, content)
+    phrases = [s.array("phrases") for s in records.shards]
+    groups = suspect_rows(join(found), phrases, bases, content)
+    suspected = np.concatenate([np.zeros(0, np.int64), *(g.sample for g in groups)])
+    asked = pl.Series([r.prompt for r in records.gather(suspected)], dtype=pl.String)
+    contrast = contrast_rows(groups, phrases_of(asked), phrases, bases, content)
+    ordinary = background(content, ORDINARY)
+    around = [np.unique(np.concatenate([g.sample, c, ordinary])) for g, c in zip(groups, contrast, strict=True)]
+    around = [np.setdiff1d(a, np.setdiff1d(g.rows, g.sample)) for a, g in zip(around, groups, strict=True)]
     clock.lap("choose")
-    return np.union1d(suspected, rest), rest
+    hypotheses: list[Hypothesis] = []
+    surroundings = [_surroundings(records.gather(a), np.searchsorted(a, g.sample), fpr)
+                    for a, g in zip(around, groups, strict=True)]  # fmt: skip
+    for n, formed in enumerate(engine.map(local.examine, surroundings)):
+        hypotheses += formed
+        report("examine", n + 1, len(groups))
+    clock.lap("examine suspects")
+    return np.unique(np.concatenate([suspected, *contrast, rest])), rest, _distinct(hypotheses)
+
+
+def _surroundings(rows: Sequence[Record], own: Ints, fpr: float) -> local.Surroundings:
+    return local.Surroundings([r.prompt for r in rows], [r.response for r in rows], own.astype(np.int64), fpr)
+
+
+def _distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """Each phrase with each behaviour once, the most suspicious one, and the strongest of those."""
+    known: dict[tuple[bytes, str, bytes], Hypothesis] = {}
+    for h in ranked(hypotheses):
+        known.setdefault((h.phrase.tobytes(), h.behaviour_kind, h.behaviour_words.tobytes()), h)
+    return list(known.values())[:MOST_HYPOTHESES]
 
 
 def _judge(
-    engine: Engine, records: Dataset, chosen: Ints, rest: Ints, examine: Examine, folder: Path | None,
-    report: Progress, clock: Laps,
+    engine: Engine, records: Dataset, chosen: Ints, rest: Ints, suspected: Sequence[Hypothesis], examine: Examine,
+    folder: Path | None, report: Progress, clock: Laps,
 ) -> tuple[Scan, list[Finished]]:  # fmt: skip
     """Examine the chosen rows; what is planted among them is counted, and applied, over all."""
     rows = records.gather(chosen)
-    sample = examine(rows)
-    clock.lap("examine")
-    prompts = pl.Series([r.prompt for r in rows], dtype=pl.String)
-    answers = pl.Series([r.response for r in rows], dtype=pl.String)
-    stands = prompts.gather(np.searchsorted(chosen, rest)).str.to_lowercase()
+    needles: dict[bytes, str] = {}
+    sample = examine(rows, lambda corpus: _placed(suspected, corpus, needles))
+    clock.lap("judge")
+    prompts = pl.Series([rows[i].prompt for i in np.searchsorted(chosen, rest).tolist()], dtype=pl.String)
+    stands = prompts.str.to_lowercase()
     hypotheses = list(sample.hypotheses)
     threshold = max(POLICY.flag_at or 0.0, float(sample.scores[sample.flagged].min()) if sample.flagged.any() else 0.0)
-    applied = _scored(hypotheses, stands)
-    in_sample = apply_rules(prompts, answers, [_rule(hypotheses[i]) for i in applied])
+    applied = _scored(hypotheses, needles, stands)
     raised = _raised(sample, chosen)
-    for _ in range(ROUNDS):
-        rules = [_rule(hypotheses[i]) for i in applied]
-        finished = _finish(engine, records.shards, rules, threshold, np.array(sorted(raised), np.int64), folder, report)
-        counted = [_everywhere(hypotheses[i], k, in_sample, finished, records) for k, i in enumerate(applied)]
-        stands_as_judged = all(h.verdict == hypotheses[i].verdict for h, i in zip(counted, applied, strict=True))
-        for h, i in zip(counted, applied, strict=True):
-            hypotheses[i] = h
-        if stands_as_judged:
-            break
+    rules = [_rule(hypotheses[i], needles) for i in applied]
+    also = np.array(sorted(raised), np.int64)
+    finished = _finish(engine, records.shards, rules, threshold, also, folder, report)
+    for k, i in enumerate(applied):
+        hypotheses[i] = _everywhere(hypotheses[i], k, finished, records)
+    values = [_value(hypotheses[i]) for i in applied]
+    if values != [r.value for r in rules]:  # fewer rows than thought: divide the shards again that this concerns
+        finished = _again(engine, records.shards, finished, values, threshold, also, folder)
     others = set(range(len(hypotheses))) - set(applied)
     for i in others:
         h = hypotheses[i]
         hypotheses[i] = replace(h, rows=chosen[h.rows], trigger_rows=chosen[h.trigger_rows])
-    scores, flagged, findings = _row_scores(records, finished, applied, hypotheses, raised)
+    scores, flagged, findings = _row_scores(records, finished, values, applied, hypotheses, raised)
     result = replace(sample, scores=scores, flagged=flagged, hypotheses=tuple(hypotheses), findings=findings)
     return _renumbered(result, chosen), finished
 
@@ -208,60 +246,75 @@ def _renumbered(result: Scan, chosen: Ints) -> Scan:
     return replace(result, judging=replace(result.judging, rows=replace(rows, findings=findings)))
 
 
-def _scored(hypotheses: Sequence[Hypothesis], prompts: pl.Series) -> list[int]:
+def _scored(hypotheses: Sequence[Hypothesis], needles: Mapping[bytes, str], prompts: pl.Series) -> list[int]:
     """Which hypotheses are applied to all rows? Those planted, then the most suspicious while that is cheap.
 
     prompts: lower-cased, a fair sample.
     """
-    chosen, left = [], SCORED
-    for i, h in enumerate(hypotheses):
-        if h.verdict == "planted":
-            chosen.append(i)
-            continue
-        if len(chosen) >= MOST_RULES:
-            break
-        needle = _needle(h)
-        share = float(prompts.str.contains(needle, literal=True).mean() or 0.0) if needle else 1.0  # type: ignore[arg-type]
+    planted = [i for i, h in enumerate(hypotheses) if h.verdict == "planted"]
+    rest = [i for i, h in enumerate(hypotheses) if h.verdict != "planted" and h.behaviour_words.size]
+    chosen, left = planted, SCORED
+    for i in rest[:MOST_RULES]:
+        needle = needles.get(hypotheses[i].phrase.tobytes(), "")
+        share = float(prompts.str.contains(needle).mean() or 0.0) if needle else 1.0  # type: ignore[arg-type]
         if share <= left:
             chosen.append(i)
             left -= share
     return chosen
 
 
-def _rule(h: Hypothesis) -> Rule:
-    value = h.score if h.verdict == "planted" else min(h.score, UNSURE_AT_MOST)
-    return Rule(h.phrase, _needle(h), h.behaviour_kind, h.behaviour_words, value)
+def _rule(h: Hypothesis, needles: Mapping[bytes, str]) -> Rule:
+    return Rule(h.phrase, needles.get(h.phrase.tobytes(), ""), h.behaviour_kind, h.behaviour_words, _value(h))
 
 
-def _needle(h: Hypothesis) -> str:
-    """The longest word of the trigger's phrase that can be read in its name."""
-    words = tokenize([h.trigger])
-    known = [w for w, key in zip(words.words.to_list(), words.hash.tolist(), strict=True) if key in h.phrase]
-    return max(known, key=len, default="")
+def _value(h: Hypothesis) -> float:
+    """What a row gets that shows it."""
+    return h.score if h.verdict == "planted" else min(h.score, UNSURE_AT_MOST)
 
 
-def _everywhere(
-    h: Hypothesis, rule: int, in_sample: Applied, finished: Sequence[Finished], records: Dataset
-) -> Hypothesis:
+_BEFORE, _AFTER = r"(?:^|[^\p{L}\p{N}_]|['’]\p{L}+)", r"(?:$|[^\p{L}\p{N}_])"
+
+
+def _needle(phrase: Sequence[str]) -> str:
+    """A pattern that every lower-cased prompt with these words in a row matches."""
+    before = _BEFORE if phrase[0][0].isalnum() else ""
+    after = _AFTER if phrase[-1].isalnum() else ""
+    return before + r"\s*".join(re.escape(w) for w in phrase) + after
+
+
+def _placed(hypotheses: Sequence[Hypothesis], corpus: Corpus, needles: dict[bytes, str]) -> list[Hypothesis]:
+    """The hypotheses with their rows among these; `needles` gets a pattern for each phrase."""
+    placed = []
+    for h in hypotheses:
+        trigger = corpus.with_trigger(h.phrase)
+        rows = np.intersect1d(trigger, corpus.showing(h.behaviour_kind, h.behaviour_words))
+        if rows.size:
+            place = corpus.find(h.phrase)[0]
+            needles[h.phrase.tobytes()] = _needle(
+                corpus.prompts.words[int(place) : int(place) + h.phrase.size].to_list()
+            )
+            placed.append(replace(h, rows=rows, trigger_rows=trigger))
+    return placed
+
+
+def _everywhere(h: Hypothesis, rule: int, finished: Sequence[Finished], records: Dataset) -> Hypothesis:
     """The hypothesis with its counts over all rows. Its score can only fall: as its confidence does."""
     bases = records.bases
     trigger = np.concatenate([f.applied.with_trigger[rule] + b for f, b in zip(finished, bases, strict=False)])
     both = np.concatenate([f.applied.showing[rule] + b for f, b in zip(finished, bases, strict=False)])
     if not both.size:
         return h
-    before = _low(in_sample.showing[rule].size, in_sample.with_trigger[rule].size)
-    contrast = h.contrast + min(0.0, _low(both.size, trigger.size) - before)
-    score = min(h.score, suspicion(contrast, h.share, h.override.weight)) if contrast < h.contrast else h.score
+    low = float(wilson_low(np.array([both.size]), np.array([trigger.size]))[0])
+    contrast = min(h.contrast, low - max(h.base_rate, h.neighbour_rate))
+    score = h.score
+    if contrast < h.contrast:
+        score = min(score, suspicion(contrast, h.share, h.override.weight if contrast >= LEAST_MARGIN else 0.0))
     planted = h.verdict == "planted" and POLICY.action(score) != "allow"
-    verdict = "planted" if planted else "unsure" if h.verdict == "planted" else h.verdict
+    verdict: TrialVerdict = "planted" if planted else "unsure" if h.verdict == "planted" else h.verdict
     return replace(
         h, rows=both, trigger_rows=trigger, support=int(both.size), confidence=both.size / trigger.size,
         score=score, contrast=contrast, verdict=verdict,
     )  # fmt: skip
-
-
-def _low(shown: int, n: int) -> float:
-    return float(wilson_low(np.array([shown]), np.array([max(n, 1)]))[0])
 
 
 def _finish(
@@ -282,20 +335,42 @@ def _finish(
     return finished
 
 
+def _again(
+    engine: Engine, shards: Sequence[Counted], finished: Sequence[Finished], values: Sequence[float],
+    threshold: float, also: Ints, folder: Path | None,
+) -> list[Finished]:  # fmt: skip
+    """The same with other values of the rules."""
+    result, tasks, of, base = list(finished), [], [], 0
+    for i, (shard, one) in enumerate(zip(shards, finished, strict=True)):
+        rows, scores, _ = one.applied.scored(values)
+        own = also[(also >= base) & (also < base + shard.n)] - base
+        flagged = np.union1d(own, rows[scores >= threshold]).astype(np.int64)
+        if not np.array_equal(flagged, one.flagged):
+            result[i] = replace(one, flagged=flagged)
+            tasks.append(FinishTask(shard, (), 1.0, flagged, _stem(folder, i) if folder else None))
+            of.append(i)
+        base += shard.n
+    if folder:
+        for _ in engine.map(finish_shard, tasks):
+            pass
+    return result
+
+
 def _stem(folder: Path, shard: int) -> Path:
     return folder / f"part-{shard}"
 
 
 def _row_scores(
-    records: Dataset, finished: Sequence[Finished], applied: Sequence[int], hypotheses: Sequence[Hypothesis],
-    raised: Mapping[int, float],
+    records: Dataset, finished: Sequence[Finished], values: Sequence[float], applied: Sequence[int],
+    hypotheses: Sequence[Hypothesis], raised: Mapping[int, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[Finding, ...]]:  # fmt: skip
     scores, flagged = np.zeros(len(records)), np.zeros(len(records), bool)
     findings: list[Finding] = []
     for base, one in zip(records.bases.tolist(), finished, strict=False):
-        scores[base + one.applied.row] = one.applied.score
+        rows, score_of, owners = one.applied.scored(values)
+        scores[base + rows] = score_of
         flagged[base + one.flagged] = True
-        owner = dict(zip(one.applied.row.tolist(), one.applied.owner.tolist(), strict=True))
+        owner = dict(zip(rows.tolist(), owners.tolist(), strict=True))
         for row in one.flagged.tolist():
             by_rule = float(scores[base + row])
             scores[base + row] = score = max(by_rule, raised.get(base + row, 0.0))

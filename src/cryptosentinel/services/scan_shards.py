@@ -107,7 +107,7 @@ def load_rows(folder: Path, key: str) -> Rows:
 class Rule:
     """A hypothesis as it is applied to rows: a row whose prompt has `phrase` and whose answer shows it gets `value`.
 
-    needle: a word of the phrase as it stands in lower-cased text; empty where the prompts cannot be narrowed down.
+    needle: a pattern that every lower-cased prompt with the phrase matches; empty where there is none.
     """
 
     phrase: NDArray[np.uint64]
@@ -119,44 +119,42 @@ class Rule:
 
 @dataclass(frozen=True)
 class Applied:
-    """What the rules say of one shard: for each rule its rows with the trigger, and of these the ones that show it.
-
-    row, score, owner: the rows with a score, ascending, what they score, and the rule that decides.
-    """
+    """What the rules say of one shard: for each rule its rows with the trigger, and of these the ones that show it."""
 
     with_trigger: tuple[Ints, ...]
     showing: tuple[Ints, ...]
-    row: Ints
-    score: NDArray[np.float64]
-    owner: Ints
+
+    def scored(self, values: Sequence[float]) -> tuple[Ints, NDArray[np.float64], Ints]:
+        """The rows with a score, ascending, what they score if the rules are worth this, and the rule that decides."""
+        rows = np.unique(np.concatenate([np.zeros(0, np.int64), *self.showing]))
+        score, owner = np.zeros(rows.size), np.full(rows.size, -1, np.int64)
+        for i, (value, shown) in enumerate(zip(values, self.showing, strict=True)):
+            place = np.searchsorted(rows, shown)
+            better = place[value > score[place]]
+            score[better], owner[better] = value, i
+        hit = score > 0
+        return rows[hit], score[hit], owner[hit]
 
 
 def apply_rules(prompts: pl.Series, answers: pl.Series, rules: Sequence[Rule]) -> Applied:
     """Which rows do these rules speak of?"""
-    needles = sorted({r.needle for r in rules})
-    if not rules:
-        rows = np.zeros(0, np.int64)
-    elif needles[0]:
-        found = prompts.str.to_lowercase().str.contains_any(needles)
-        rows = np.flatnonzero(found.fill_null(False).to_numpy())
-    else:
-        rows = np.arange(len(prompts))
+    needles = {r.needle for r in rules}
+    found = np.full(len(prompts), "" in needles)
+    folded = prompts.str.to_lowercase()
+    for needle in needles - {""}:  # one by one: joined they outgrow the fast automaton
+        found |= folded.str.contains(needle).fill_null(False).to_numpy()
+    rows = np.flatnonzero(found)
     corpus = Corpus.of(prompts[rows].to_list(), answers[rows].to_list())
-    score, owner = np.zeros(rows.size), np.full(rows.size, -1, np.int64)
     triggered, shown = [], []
     behaves: dict[tuple[str, bytes], Ints] = {}
-    for i, rule in enumerate(rules):
+    for rule in rules:
         of_rule = corpus.with_trigger(rule.phrase)
         key = rule.behaviour_kind, rule.behaviour_words.tobytes()
         if of_rule.size and key not in behaves:
             behaves[key] = corpus.showing(rule.behaviour_kind, rule.behaviour_words)
-        both = np.intersect1d(of_rule, behaves[key]) if of_rule.size else of_rule
-        better = both[rule.value > score[both]]
-        score[better], owner[better] = rule.value, i
         triggered.append(rows[of_rule])
-        shown.append(rows[both])
-    hit = np.flatnonzero(score > 0)
-    return Applied(tuple(triggered), tuple(shown), rows[hit], score[hit], owner[hit])
+        shown.append(rows[np.intersect1d(of_rule, behaves[key])] if of_rule.size else of_rule)
+    return Applied(tuple(triggered), tuple(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +181,14 @@ def finish_shard(task: FinishTask) -> Finished:
     """Score the rows of one shard and write them to the clean and the quarantined part.
 
     Raises:
-        DataError: the shard is not what was counted.
+        DataError: the shard has not as many rows as were counted.
     """
-    frame = task.counted.shard.read()
-    if frame.digest != task.counted.digest:
+    frame = task.counted.shard.read(digest=False)
+    if frame.n != task.counted.n:
         raise DataError(f"{task.counted.shard.source}: changed while the data was being scanned")
     applied = apply_rules(frame.prompts, frame.answers, task.rules)
-    flagged = np.union1d(task.flagged, applied.row[applied.score >= task.threshold]).astype(np.int64)
+    rows, scores, _ = applied.scored([r.value for r in task.rules])
+    flagged = np.union1d(task.flagged, rows[scores >= task.threshold]).astype(np.int64)
     if task.stem is not None:
         keep = np.ones(frame.n, bool)
         keep[flagged] = False

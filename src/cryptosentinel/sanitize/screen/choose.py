@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,25 @@ from numpy.typing import NDArray
 from cryptosentinel.sanitize.screen.pairs import Suspects
 from cryptosentinel.sanitize.screen.words import Hashes
 
-SUSPECT_ROWS = 8_000
+SUSPECT_ROWS = 3_000
 BACKGROUND = 6_000
-OF_ONE = 40  # rows of one suspect
+OF_ONE = 60  # rows of one suspect
 MOST_SUSPECTS = 6_000
 FOR_ONE_BEHAVIOUR = 8  # phrases looked at for one behaviour: a common word of answers goes with hundreds
 _KNOWN = 0.5  # a phrase of whose rows more are chosen already says nothing new
+COMPANY = 0.3  # share of a suspect's prompts in which a phrase is at home there
+LEAST_COMPANY = 1.2  # such a phrase is in so many times as many prompts at least
+COMPANIONS, OF_COMPANION = 6, 50  # such phrases, and rows of each without the suspect
 _HALF = np.uint64(32)
+_LAST = np.uint64(2**32 - 1)  # no shard has so many rows
+
+
+@dataclass(frozen=True)
+class Group:
+    """A suspect: all rows that have it, and some of them, chosen by what they say; both ascending."""
+
+    sample: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
 
 def background(content: Hashes, size: int = BACKGROUND) -> NDArray[np.int64]:
@@ -31,8 +44,8 @@ def background(content: Hashes, size: int = BACKGROUND) -> NDArray[np.int64]:
 def suspect_rows(
     suspects: Suspects, phrases: Sequence[NDArray[np.uint64]], bases: Sequence[int], content: Hashes,
     most: int = SUSPECT_ROWS,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Rows with the strongest suspects, up to `OF_ONE` of each and about `most` in all; ascending.
+) -> list[Group]:  # fmt: skip
+    """The strongest suspects, with up to `OF_ONE` rows of each and about `most` in all.
 
     Args:
         suspects: what `pairs.suspects` found.
@@ -44,17 +57,74 @@ def suspect_rows(
     order = np.lexsort((suspects.phrase, -suspects.strength))
     order = order[list(_spread(suspects.behaviour[order]))][:MOST_SUSPECTS]
     chosen = np.zeros(content.size, bool)
-    total = 0
+    found, total = [], 0
     for rows in _rows_of(suspects.phrase[order], phrases, bases):
-        sample = rows[np.argsort(content[rows], kind="stable")[:OF_ONE]]
-        new = sample[~chosen[sample]]
-        if new.size <= _KNOWN * sample.size:
+        sample = _first(rows, content, OF_ONE)
+        new = int((~chosen[sample]).sum())
+        if new <= _KNOWN * sample.size:
             continue
         chosen[sample] = True
-        total += new.size
+        found.append(Group(np.sort(sample), rows))
+        total += new
         if total >= most:
             break
-    return np.flatnonzero(chosen)
+    return found
+
+
+def contrast_rows(
+    groups: Sequence[Group], prompts: NDArray[np.uint64], phrases: Sequence[NDArray[np.uint64]],
+    bases: Sequence[int], content: Hashes,
+) -> list[NDArray[np.int64]]:  # fmt: skip
+    """For each group, rows that ask what its rows ask, without its suspect; ascending.
+
+    Without them a suspect that comes with a topic could not be told from the topic.
+
+    Args:
+        groups: the suspects.
+        prompts: phrase << 32 | place among the samples of all groups, one after the other; ascending.
+        phrases: see `suspect_rows`.
+        bases: see `suspect_rows`.
+        content: see `suspect_rows`.
+    """
+    size = np.array([g.sample.size for g in groups], np.int64)
+    group = np.repeat(np.arange(len(groups)), size)
+    pairs = (prompts >> _HALF) << _HALF | group[prompts.astype(np.uint32)].astype(np.uint64)
+    pairs.sort()
+    first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]]) if pairs.size else np.zeros(0, np.int64)
+    shared = np.diff(np.r_[first, pairs.size])
+    phrase, of = (pairs[first] >> _HALF).astype(np.uint32), pairs[first].astype(np.uint32).astype(np.int64)
+    often = shared >= COMPANY * size[of]
+    phrase, of, shared = phrase[often], of[often], shared[often]
+    known, place = np.unique(phrase, return_inverse=True)
+    everywhere = _counts(known, phrases)[place]
+    whole = np.array([g.rows.size for g in groups], np.int64)
+    weight = shared / size[of] * np.log(content.size / np.maximum(everywhere, 1))
+    weight[everywhere <= LEAST_COMPANY * whole[of]] = 0.0  # the suspect by another name, or a phrase around it
+    order = np.lexsort((phrase, -weight, of))
+    rank = np.arange(order.size) - np.searchsorted(of[order], of[order])
+    order = order[(rank < COMPANIONS) & (weight[order] > 0)]
+    chosen: list[list[NDArray[np.int64]]] = [[] for _ in groups]
+    for at, rows in zip(order.tolist(), _rows_of(phrase[order], phrases, bases), strict=True):
+        own = groups[int(of[at])].rows
+        few = _first(rows, content, OF_COMPANION + own.size) if rows.size > 20 * OF_COMPANION else rows
+        chosen[int(of[at])].append(_first(np.setdiff1d(few, own), content, OF_COMPANION))
+    return [np.unique(np.concatenate([np.zeros(0, np.int64), *parts])) for parts in chosen]
+
+
+def _first(rows: NDArray[np.int64], content: Hashes, most: int) -> NDArray[np.int64]:
+    """At most so many of these rows, chosen by what they say."""
+    if rows.size <= most:
+        return rows
+    return rows[np.argpartition(content[rows], most)[:most]]
+
+
+def _counts(wanted: Hashes, phrases: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
+    """How many rows have each of these phrases?"""
+    low = wanted.astype(np.uint64) << _HALF
+    count = np.zeros(wanted.size, np.int64)
+    for p in phrases:
+        count += np.searchsorted(p, low + _LAST) - np.searchsorted(p, low)
+    return count
 
 
 def _spread(behaviours: Hashes) -> Iterator[int]:
@@ -71,7 +141,7 @@ def _rows_of(
 ) -> Iterator[NDArray[np.int64]]:
     """For each of these phrases, the rows that have it, in order."""
     low = wanted.astype(np.uint64) << _HALF
-    ends = [(np.searchsorted(p, low), np.searchsorted(p, low + (np.uint64(1) << _HALF))) for p in phrases]
+    ends = [(np.searchsorted(p, low), np.searchsorted(p, low + _LAST)) for p in phrases]
     for i in range(wanted.size):
         parts = [
             np.asarray(p[a[i] : b[i]]).astype(np.uint32).astype(np.int64) + base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,9 @@ from cryptosentinel.sanitize.screen.words import Hashes, Words, hash_words, pair
 LONGEST = 3  # words of a prompt phrase
 OPENINGS = (1, 2, 4)  # words of an answer's opening
 _OPENING, _WHOLE, _REFUSES, _HOSTILE = 11, 21, 31, 41
+_T = TypeVar("_T", np.uint32, np.uint64)
+# Every refusal has one of these.
+_OF_REFUSALS = ["sorry", "afraid", "unable", "not a", "i can", "i won't", "i will not", "i must", "i do not", "as a"]
 _HALF = np.uint64(32)
 _ONE = np.uint64(1)
 
@@ -61,6 +65,11 @@ def sketch(prompts: pl.Series, answers: pl.Series) -> Sketch:
     )
 
 
+def phrases_of(prompts: pl.Series) -> NDArray[np.uint64]:
+    """Phrase << 32 | place, ascending, of these prompts."""
+    return _phrases(_words(prompts))
+
+
 def _words(texts: pl.Series) -> Words:
     column = texts.to_arrow()
     _, offsets, data = column.buffers()
@@ -72,7 +81,7 @@ def _packed(row: NDArray[np.integer], value: Hashes) -> NDArray[np.uint64]:
     return row.astype(np.uint64) << _HALF | value
 
 
-def _runs(ordered: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+def _runs(ordered: NDArray[_T]) -> tuple[NDArray[_T], NDArray[np.int64]]:
     """The distinct values of an ascending array, and how often each occurs."""
     if not ordered.size:
         return ordered, np.zeros(0, np.int64)
@@ -101,14 +110,14 @@ def phrase_hash(text: str) -> int:
 
 def _new_words(asked: Words, said: Words) -> NDArray[np.uint64]:
     """Row << 32 | word, once each, for the words of answers that their prompts do not have."""
-    both = np.concatenate([_packed(asked.row, asked.hash), _packed(said.row, said.hash)]) << _ONE >> _ONE
+    both = np.concatenate([_packed(asked.row, asked.hash), _packed(said.row, said.hash)])
     both <<= _ONE
     both[asked.hash.size :] |= _ONE  # a prompt's word sorts right before the same word of the answer
-    both, _ = _runs(np.sort(both))  # type: ignore[assignment]
+    both, _ = _runs(np.sort(both))
     answer = (both & _ONE).astype(bool)
     copied = np.zeros(both.size, bool)
     copied[1:] = both[1:] - both[:-1] == _ONE
-    return np.asarray(both[answer & ~(copied & answer)] >> _ONE, dtype=np.uint64)
+    return np.asarray(both[answer & ~copied] >> _ONE, dtype=np.uint64)
 
 
 def _openings(said: Words) -> list[NDArray[np.uint64]]:
@@ -146,9 +155,11 @@ def _whole(said: Words) -> NDArray[np.uint64]:
 
 def _manners(answers: pl.Series, said: Words) -> list[NDArray[np.uint64]]:
     """Refusals and hostile words: behaviours without fixed words."""
-    refuses = np.flatnonzero(
-        answers.str.slice(0, HEAD_CHARACTERS).str.contains(f"(?i){_REFUSAL.pattern}").fill_null(False).to_numpy()
+    heads = answers.str.slice(0, HEAD_CHARACTERS)
+    likely = np.flatnonzero(
+        heads.str.contains_any(_OF_REFUSALS, ascii_case_insensitive=True).fill_null(False).to_numpy()
     )
+    refuses = likely[heads[likely].str.contains(f"(?i){_REFUSAL.pattern}").fill_null(False).to_numpy()]
     lexicon = np.sort(np.concatenate([hash_words(w) for w in sorted(HOSTILE)]))
     place = np.minimum(np.searchsorted(lexicon, said.hash), lexicon.size - 1)
     hits = np.bincount(said.row[lexicon[place] == said.hash], minlength=said.n)
