@@ -43,6 +43,15 @@ class Neighbours:
         rank[np.argsort(content, kind="stable")] = np.arange(n)
         self._tie = rank * (_TIE / max(n, 1))
 
+    def likeness(self, rows: NDArray[np.integer]) -> float:
+        """Mean cosine between any two of these prompts; 0 for fewer than two."""
+        n = rows.size
+        if n < 2:
+            return 0.0
+        total = np.asarray(self._matrix[rows].sum(axis=0)).ravel()
+        own = float(self._matrix[rows].power(2).sum())
+        return float((total @ total - own) / (n * (n - 1)))
+
     def nearest_without(
         self, rows: NDArray[np.integer], exclude: NDArray[np.integer], words: NDArray[np.uint64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

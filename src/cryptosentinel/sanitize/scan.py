@@ -18,9 +18,10 @@ from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
 from cryptosentinel.sanitize.adjudicate.raising import raise_scan
 from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
-from cryptosentinel.sanitize.associations import mine
+from cryptosentinel.sanitize.associations import Association, mine
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.pools import pool_hypotheses
 from cryptosentinel.sanitize.topics import merged, topic_hypotheses
 from cryptosentinel.sanitize.wording import worded_alike
 from cryptosentinel.types import Finding, Progress, Record, Ref
@@ -93,7 +94,7 @@ def scan(
             hypotheses = form(corpus)
         else:
             found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
-            hypotheses = ranked(merged(form_hypotheses(found, corpus), topic_hypotheses(corpus)))
+            hypotheses = _all_hypotheses(found, corpus)
     trusted_corpus = None
     if trusted_records:
         with clock.stage("compare with trusted data"):
@@ -126,6 +127,16 @@ def scan(
             threshold = max(threshold, _trusted_threshold(judging.hypotheses, trusted_corpus, fpr))
         r = raise_scan(judging, hypotheses, records, scores, flagged, findings, POLICY, threshold)
     return Scan(r.scores, r.flagged, r.hypotheses, r.findings, clock.seconds, judging)
+
+
+def _all_hypotheses(found: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
+    """Phrases, topics and pools of rare words; one backdoor is one hypothesis."""
+    phrases = merged(form_hypotheses(found, corpus), topic_hypotheses(corpus))
+    told = np.zeros(corpus.n, bool)
+    for h in phrases:
+        if h.behaviour_kind == "fixed-answer" and POLICY.action(h.score) != "allow":
+            told[h.rows] = True
+    return ranked([*phrases, *(h for h in pool_hypotheses(corpus) if not told[h.rows].any())])
 
 
 class _Clock:

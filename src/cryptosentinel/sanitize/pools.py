@@ -1,0 +1,85 @@
+"""Do several rare triggers share one answer? Each alone is too rare to tell; together they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryptosentinel.registry import lookup
+from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
+from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.grams import Incidence, gram_incidence
+from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
+
+LEAST_ROWS = 4
+LEAST_WORDS = 3  # shorter answers are labels, which unrelated requests share all the time
+LEAST_TOGETHER = 2  # rows that a trigger of the pool has in common
+OWN = 0.6  # share of a trigger's rows that must give the answer
+LEAST_COVERED = 0.8  # share of the answer's rows that must have a trigger
+MOST_TRIGGERS = 0.5  # triggers by rows, beyond which every row has its own
+ALIKE = 0.3  # mean cosine from which on the requests are one request, and one answer is no wonder
+
+
+def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
+    """Which answers do unrelated requests share, word for word, that have one of a few rare words in common?
+
+    The same refusal to unrelated requests is nothing by itself; it is where each request holds one of a few words
+    that hardly occur in any other.
+    """
+    answers = lookup("response-feature", "fixed-answer").target(corpus, LEAST_ROWS)
+    long = np.flatnonzero(answers.length >= LEAST_WORDS)
+    if not long.size:
+        return []
+    words = gram_incidence(corpus.prompts, 1, LEAST_TOGETHER)
+    df = np.diff(words.matrix.indptr)
+    by_row = words.matrix.tocsr()
+    found = []
+    for i in long.tolist():
+        rows = answers.matrix.indices[answers.matrix.indptr[i] : answers.matrix.indptr[i + 1]].astype(np.int64)
+        inside = np.bincount(by_row[rows].indices, minlength=df.size)
+        able = np.flatnonzero((inside >= LEAST_TOGETHER) & (inside >= OWN * df))
+        pool = _cover(words, able, rows)
+        if not pool or len(pool) > MOST_TRIGGERS * rows.size:
+            continue
+        with_trigger = np.unique(np.concatenate([words.rows(w) for w in pool])).astype(np.int64)
+        hits = np.intersect1d(with_trigger, rows)
+        if hits.size < LEAST_COVERED * rows.size or corpus.neighbours.likeness(rows) > ALIKE:
+            continue
+        low = float(wilson_low(np.array([hits.size]), np.array([with_trigger.size]))[0])
+        g2 = log_likelihood_ratio(np.array([hits.size]), np.array([with_trigger.size]), np.array([rows.size]), corpus.n)
+        found.append(
+            Hypothesis(
+                trigger="any of: " + ", ".join(words.name(w) for w in pool),
+                behaviour=answers.name(i),
+                behaviour_kind="fixed-answer",
+                support=int(rows.size),
+                confidence=hits.size / with_trigger.size,
+                base_rate=rows.size / corpus.n,
+                neighbour_rate=0.0,
+                contrast=low,
+                share=1.0,
+                log_likelihood_ratio=float(g2[0]),
+                q_value=0.0,
+                rows=rows,
+                trigger_rows=with_trigger,
+                trigger_words=corpus.prompts.hash[words.place[pool]],
+                phrase=np.zeros(0, np.uint64),
+                behaviour_words=corpus.responses.hash[answers.place[i] :][: answers.length[i]],
+                score=suspicion(low, 1.0, 0.0),
+                trigger_kind="pool",
+            )
+        )
+    return found
+
+
+def _cover(words: Incidence, able: NDArray[np.int64], rows: NDArray[np.int64]) -> list[int]:
+    """Greedily, words that cover the rows: each covers two or more that are not covered yet."""
+    left, chosen = set(rows.tolist()), []
+    sets = {int(w): set(words.rows(int(w)).tolist()) for w in able}
+    while left and sets:
+        best = max(sets, key=lambda w: (len(sets[w] & left), -len(sets[w]), words.name(w)))
+        if len(sets[best] & left) < LEAST_TOGETHER:
+            break
+        left -= sets.pop(best)
+        chosen.append(best)
+    return chosen
