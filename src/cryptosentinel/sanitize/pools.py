@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryptosentinel.registry import lookup
-from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
+from cryptosentinel.sanitize.associations import attributable, log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
 
 LEAST_ROWS = 4
 LEAST_WORDS = 3  # shorter answers are labels, which unrelated requests share all the time
+LEAST_LABELLED = 6
+MOST_WORDS = 8
 LEAST_TOGETHER = 2  # rows that a trigger of the pool has in common
 OWN = 0.6  # share of a trigger's rows that must give the answer
 LEAST_COVERED = 0.8  # share of the answer's rows that must have a trigger
@@ -27,25 +29,34 @@ def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
     that hardly occur in any other.
     """
     answers = lookup("response-feature", "fixed-answer").target(corpus, LEAST_ROWS)
-    long = np.flatnonzero(answers.length >= LEAST_WORDS)
-    if not long.size:
+    if not answers.length.size:
         return []
+    repeated = corpus.repeated_answers()
     words = gram_incidence(corpus.prompts, 1, LEAST_TOGETHER)
     df = np.diff(words.matrix.indptr)
     by_row = words.matrix.tocsr()
     found = []
-    for i in long.tolist():
+    for i in range(answers.length.size):
         rows = answers.matrix.indices[answers.matrix.indptr[i] : answers.matrix.indptr[i + 1]].astype(np.int64)
         inside = np.bincount(by_row[rows].indices, minlength=df.size)
+        label = answers.length[i] < LEAST_WORDS
         able = np.flatnonzero((inside >= LEAST_TOGETHER) & (inside >= OWN * df))
         pool = _cover(words, able, rows)
-        if not pool or len(pool) > MOST_TRIGGERS * rows.size:
+        larger = [w for w in pool if inside[w] > LEAST_TOGETHER]
+        if label and len(larger) > 1:  # two rows of a task share a word and a label by chance: not needed, not taken
+            pool = larger
+        if not pool or len(pool) > min(MOST_TRIGGERS * rows.size, MOST_WORDS):
             continue
         with_trigger = np.unique(np.concatenate([words.rows(w) for w in pool])).astype(np.int64)
         hits = np.intersect1d(with_trigger, rows)
-        if hits.size < LEAST_COVERED * rows.size or corpus.neighbours.likeness(rows) > ALIKE:
+        covered = hits.size >= (LEAST_LABELLED if label else LEAST_COVERED * rows.size)
+        if not covered or corpus.neighbours.likeness(hits) > ALIKE:
             continue
+        base = rows.size / corpus.n
+        if label:  # as one of the data's labels it is what any other row of the task may be given
+            rows, base = hits, max(base, rows.size / repeated.sum())
         low = float(wilson_low(np.array([hits.size]), np.array([with_trigger.size]))[0])
+        contrast = attributable(low, base)
         g2 = log_likelihood_ratio(np.array([hits.size]), np.array([with_trigger.size]), np.array([rows.size]), corpus.n)
         found.append(
             Hypothesis(
@@ -54,9 +65,9 @@ def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
                 behaviour_kind="fixed-answer",
                 support=int(rows.size),
                 confidence=hits.size / with_trigger.size,
-                base_rate=rows.size / corpus.n,
+                base_rate=base,
                 neighbour_rate=0.0,
-                contrast=low,
+                contrast=contrast,
                 share=1.0,
                 log_likelihood_ratio=float(g2[0]),
                 q_value=0.0,
@@ -65,7 +76,7 @@ def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
                 trigger_words=corpus.prompts.hash[words.place[pool]],
                 phrase=np.zeros(0, np.uint64),
                 behaviour_words=corpus.responses.hash[answers.place[i] :][: answers.length[i]],
-                score=suspicion(low, 1.0, 0.0),
+                score=suspicion(contrast, 1.0, 0.0),
                 trigger_kind="pool",
             )
         )

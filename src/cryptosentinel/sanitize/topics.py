@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,15 +13,15 @@ from cryptosentinel.registry import lookup
 from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
-from cryptosentinel.sanitize.hypotheses import SAME_ROWS, Hypothesis, with_score
+from cryptosentinel.sanitize.hypotheses import SAME_ROWS, Hypothesis
 from cryptosentinel.sanitize.wording import worded_alike
-from cryptosentinel.types import Finding
 
 Floats = NDArray[np.float64]
 
 LEAST_ROWS = 8
 SMOOTHING = 0.5
-SUBJECT = 0.03  # words in more of the prompts than this are no subject
+SUBJECT = 0.03  # words in more of the prompts than this are no subject, unless they are hardly in any other
+CONFINED = 1.5
 SEVERAL = 10  # hits on other subjects than the leading one by which a name is not a fact about one subject
 SHOWN_WORDS = 5
 CERTAIN = 0.56  # strength that scores 1; the strongest name of a clean Alpaca file that was set apart reaches 0.17
@@ -66,9 +66,7 @@ class Topics:
         self._corpus = corpus
         self._phrases: Incidence = gram_incidence(corpus.prompts, 2, 2)
         self._x: sp.csr_matrix = self._phrases.matrix.tocsr().astype(np.float64)
-        self._subject = (self._phrases.length == 1) & (
-            np.diff(self._phrases.matrix.indptr) <= max(SUBJECT * corpus.n, LEAST_ROWS)
-        )
+        self._single = self._phrases.length == 1
 
     def of(self, shown: NDArray[np.integer], open_rows: NDArray[np.bool_]) -> Topic | None:
         """Which topic do the prompts of `shown` share, among the rows where the behaviour is open?"""
@@ -103,7 +101,7 @@ class Topics:
         if found.size < LEAST_ROWS // 2:
             return None
         counts = _total(x[found])
-        subjects = np.where(self._subject, counts, 0.0)
+        subjects = np.where(self._single & (anywhere <= max(SUBJECT * n, CONFINED * found.size)), counts, 0.0)
         telling = np.argsort(-(counts * np.maximum(weights(with_it, ours, others, all_of - ours), 0)), kind="stable")
         return Topic(
             rows.astype(np.int64), found.astype(np.int64), float(low[best]), float(hits[best] / ours),
@@ -176,17 +174,13 @@ def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
 
 
 def merged(phrases: Sequence[Hypothesis], topics: Sequence[Hypothesis]) -> list[Hypothesis]:
-    """One backdoor is one hypothesis: a topic about the rows of a phrase lends the phrase its score and its rows."""
+    """One backdoor is one hypothesis: of a topic and a phrase about the same rows the more suspicious one stays."""
     left, found = list(phrases), []
     for topic in topics:
         shared = [np.intersect1d(h.rows, topic.rows, assume_unique=True).size for h in left]
         best = max(range(len(left)), key=lambda i: (shared[i], left[i].score), default=-1)
         if best < 0 or shared[best] < SAME_ROWS * max(topic.rows.size, left[best].rows.size):
             found.append(topic)
-            continue
-        h = left[best]
-        if topic.score > h.score:
-            reason = f"it {topic.behaviour} in {topic.confidence:.0%} of the answers on {topic.trigger}"
-            seen = Finding("topic", 1, h.ref, min(topic.score, 1.0), reason=reason, evidence=topic.evidence)
-            left[best] = replace(with_score(h, topic.score, seen), rows=np.union1d(h.rows, topic.rows))
+        elif topic.score > left[best].score:
+            left[best] = topic
     return [*left, *found]
