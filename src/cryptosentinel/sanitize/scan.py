@@ -75,7 +75,8 @@ def scan(
         judge_questions: how many questions it is asked at most.
         fpr: the false discovery rate at which associations are admitted; with trusted records, also the largest
             share of them that the same hypotheses may flag (beyond it the threshold rises).
-        form: gives the hypotheses about these rows where they are not to be mined from these alone.
+        form: gives the hypotheses about these rows where they are not to be mined from these alone; no detector hints
+            then, since they would speak of a sample.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -109,7 +110,7 @@ def scan(
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
     with clock.stage("score rows"):
         hypotheses = _with_verdicts(hypotheses, corpus)
-        hints = _detector_scores(records, clock)
+        hints = _detector_scores(records, clock) if form is None else np.zeros(corpus.n)
         scores, owner = _row_scores(corpus.n, hypotheses, hints)
         threshold = POLICY.flag_at or 0.0
         if trusted_corpus is not None:
