@@ -19,7 +19,7 @@ from cryptosentinel.sanitize.associations import wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, TrialVerdict, ranked, suspicion
-from cryptosentinel.sanitize.scan import POLICY, UNSURE_AT_MOST, Scan
+from cryptosentinel.sanitize.scan import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, Scan
 from cryptosentinel.sanitize.screen import local
 from cryptosentinel.sanitize.screen.choose import background, contrast_rows, suspect_rows
 from cryptosentinel.sanitize.screen.pairs import Suspects, join
@@ -329,6 +329,11 @@ def _row_scores(
     for base, one in zip(records.bases.tolist(), finished, strict=False):
         rows, score, rule = one.applied.scored([_value(hypotheses[i]) for i in applied])
         scores[base + rows], owner[base + rows] = score, np.asarray(applied, np.int64)[rule]
+        for k, i in enumerate(applied):
+            if hypotheses[i].verdict == "planted":  # the trigger alone is a hint, no proof
+                hinted = base + one.applied.with_trigger[k]
+                hint = min(TRIGGER_ALONE * hypotheses[i].score, UNSURE_AT_MOST)
+                scores[hinted] = np.maximum(scores[hinted], hint)
     flagged = scores >= threshold
     for row, to in raised.items():
         flagged[row] = True
