@@ -76,7 +76,8 @@ def scan(
         judge_questions: how many questions it is asked at most.
         fpr: the false discovery rate at which associations are admitted; with trusted records, also the largest
             share of them that the same hypotheses may flag (beyond it the threshold rises).
-        form: gives the hypotheses about these rows where they are not to be mined from these alone.
+        form: gives the hypotheses about these rows where they are not to be mined from these alone; no hints of
+            detectors and no pools of triggers then, since they would speak of a sample.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -109,8 +110,8 @@ def scan(
             left = [h for h in hypotheses if not any(h is a for a in asked)]
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
     with clock.stage("score rows"):
-        hypotheses = _with_verdicts(hypotheses, corpus)
-        hints = _detector_scores(records, clock)
+        hypotheses = _with_verdicts(hypotheses, corpus, pools=form is None)
+        hints = _detector_scores(records, clock) if form is None else np.zeros(corpus.n)
         scores, owner = _row_scores(corpus.n, hypotheses, hints)
         threshold = POLICY.flag_at or 0.0
         if trusted_corpus is not None:
@@ -161,14 +162,17 @@ class _Clock:
             self._on_progress(self._stage, done, total)
 
 
-def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus) -> list[Hypothesis]:
-    """Verdicts, after what the planted hypotheses explain is taken from the others. Most suspicious first."""
+def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus, pools: bool) -> list[Hypothesis]:
+    """Verdicts, after what the planted hypotheses explain is taken from the others. Most suspicious first.
+
+    pools: look for further triggers of the planted ones; a sample does not show them.
+    """
     judged = [_with_verdict(h) for h in hypotheses]
     planted = [replace(h, trigger=corpus.whole_phrase(h.phrase) or h.trigger) for h in judged if h.verdict == "planted"]
     known = np.zeros(corpus.n, bool)
     for h in planted:
         known[h.rows] = True
-    planted = [_with_other_triggers(h, known, corpus) for h in planted]
+    planted = [_with_other_triggers(h, known, corpus) for h in planted] if pools else planted
     for h in planted:
         known[h.rows] = True
     rest = explain_away([h for h in judged if h.verdict != "planted"], known, corpus)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,37 @@ class Watched:
     def describe(self) -> list[dict[str, str | int]]:
         """As report.json has it."""
         return [{"path": str(f.path), "sha256": f.sha256, "bytes": f.bytes} for f in self.files]
+
+
+def watch_meanwhile(paths: Sequence[Path]) -> Callable[[], Watched]:
+    """Begin to digest these files while they are read; the function returned waits for it.
+
+    Raises:
+        DataError: as `Watched`, on waiting also where a file is not what it was at this call.
+    """
+    before = {path: _identity(os.stat(path)) for path in locate(paths)}
+    found: list[Watched | BaseException] = []
+
+    def watch() -> None:
+        try:
+            found.append(Watched(paths))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+
+    def wait() -> Watched:
+        thread.join()
+        watched = found[0]
+        if isinstance(watched, BaseException):
+            raise watched
+        for file in watched.files:
+            if before.get(file.path) != file.identity:
+                raise DataError(f"{file.path}: changed while the data was being scanned")
+        return watched
+
+    return wait
 
 
 def files_below(folder: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from cryptosentinel.models import BUILT_IN, GEMMA
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.engines import open_engine
 from cryptosentinel.sanitize.scan import Scan, scan
-from cryptosentinel.services.digests import Watched
+from cryptosentinel.services.digests import Watched, watch_meanwhile
 from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
 from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, workplace, write_results
@@ -124,9 +124,10 @@ def scan_dataset(
         else:
             running = stack.enter_context(open_engine(engine, workers))
             running.start()
-            inputs = Watched(data)
+            watched = watch_meanwhile(data)
             folder = stack.enter_context(workplace(out))
-            found = scan_large(data, folder, running, examine, fpr, report, write=out is not None)
+            found = scan_large(data, folder, running, examine, fpr, report)
+            inputs = watched()
         document = build_document(
             inputs.describe(), found.index, found.records, found.rejects, found.scan, found.rows_of
         )

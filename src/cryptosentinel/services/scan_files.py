@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from cryptosentinel.datasets import read_rows, write_jsonl, write_record
 from cryptosentinel.errors import ConfigError, DataError
-from cryptosentinel.files import atomic_open, atomic_write
+from cryptosentinel.files import atomic_write
 from cryptosentinel.services.digests import digest
 from cryptosentinel.services.scan_document import EXAMPLES, ScanReport, describe, shown
 from cryptosentinel.types import Finding, Record
@@ -155,17 +155,6 @@ def _write_json(path: Path, value: Any) -> None:
     else:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     atomic_write(path, text)
-
-
-def join_parts(folder: Path, parts: Sequence[Path]) -> None:
-    """Put the divided rows of all shards together; the parts are used up."""
-    for name in ("clean", "quarantine"):
-        with atomic_open(folder / f"{name}.jsonl") as out:
-            for stem in parts:
-                part = stem.with_name(f"{stem.name}.{name}")
-                with part.open("rb") as rows:
-                    shutil.copyfileobj(rows, out, 1 << 20)
-                part.unlink()
 
 
 def divide_rows(folder: Path, data: Sequence[Path], report: ScanReport, records: Sequence[Record]) -> None:

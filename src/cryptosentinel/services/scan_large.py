@@ -19,19 +19,18 @@ from cryptosentinel.sanitize.associations import wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, TrialVerdict, ranked, suspicion
-from cryptosentinel.sanitize.scan import POLICY, UNSURE_AT_MOST, Scan
+from cryptosentinel.sanitize.scan import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, Scan
 from cryptosentinel.sanitize.screen import local
 from cryptosentinel.sanitize.screen.choose import background, contrast_rows, suspect_rows
 from cryptosentinel.sanitize.screen.pairs import Suspects, join
 from cryptosentinel.sanitize.screen.shards import phrases_of
+from cryptosentinel.services.scan_divide import divide
 from cryptosentinel.services.scan_document import ScanReport
-from cryptosentinel.services.scan_files import join_parts
 from cryptosentinel.services.scan_merge import merge_rows
 from cryptosentinel.services.scan_rows import Dataset
 from cryptosentinel.services.scan_shards import (
     Counted,
     Finished,
-    FinishTask,
     PairTask,
     Rule,
     count_shard,
@@ -42,7 +41,7 @@ from cryptosentinel.services.scan_shards import (
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
 WHOLE = 50_000  # up to so many rows are examined as a whole
-SUPPORT = 20  # rows that a phrase needs in the largest data; a backdoor takes about 250 at any size
+SUPPORT = 25  # rows that a phrase needs in the largest data; a backdoor takes about 250 at any size
 LEAST_SUPPORT = 4
 PART = 3_000_000  # phrases compared at once
 SCORED = 0.02  # share of all rows that hypotheses short of planted may bring to be scored
@@ -62,7 +61,7 @@ class Examine(Protocol):
 
 @dataclass(frozen=True)
 class LargeScan:
-    """See `scan.Found`; index is an array. parts: where the divided rows of each shard are, in order."""
+    """See `scan.Found`; index is an array. Valid while its engine and its folder are there."""
 
     scan: Scan
     records: Dataset
@@ -71,11 +70,12 @@ class LargeScan:
     rejects: tuple[Reject, ...]
     rows_of: Mapping[str, int]
     seconds: Mapping[str, float]
-    parts: tuple[Path, ...]
+    engine: Engine
+    work: Path
 
     def divide(self, folder: Path, report: ScanReport) -> None:
         """Write clean.jsonl and quarantine.jsonl."""
-        join_parts(folder, self.parts)
+        divide(self.engine, self.records.shards, report.scan.flagged, self.work, folder)
 
 
 class Laps:
@@ -94,7 +94,7 @@ class Laps:
 
 
 def scan_large(
-    paths: Sequence[Path], folder: Path, engine: Engine, examine: Examine, fpr: float, report: Progress, write: bool
+    paths: Sequence[Path], folder: Path, engine: Engine, examine: Examine, fpr: float, report: Progress
 ) -> LargeScan:
     """Which rows of these inputs teach a hidden behaviour?
 
@@ -109,7 +109,6 @@ def scan_large(
         examine: the scan of rows in memory.
         fpr: the false discovery rate at which associations are admitted.
         report: receives (stage, rows done, rows in all).
-        write: also write the clean and the quarantined part of every shard.
 
     Raises:
         DataError: as `read_rows`; no readable row; or the data changed meanwhile.
@@ -130,16 +129,14 @@ def scan_large(
     if len(records) <= WHOLE:
         found = examine(records.gather(np.arange(len(records))))
         clock.lap("examine")
-        finished = _finish(engine, counted, [], 1.0, np.flatnonzero(found.flagged), folder if write else None, report)
+        finished = _finish(engine, counted, (), report)
     else:
         chosen, rest, hypotheses = _choose(engine, records, folder, fpr, report, clock)
-        found, finished = _judge(
-            engine, records, chosen, rest, hypotheses, examine, folder if write else None, report, clock
-        )
+        found, finished = _judge(engine, records, chosen, rest, hypotheses, examine, report, clock)
     clock.lap("score all rows")
     return LargeScan(
         found, records, cast(Sequence[int], records.numbers()), _ids(records, finished), records.rejects(),
-        records.rows_of(), clock.seconds, tuple(_stem(folder, i) for i in range(len(counted))),
+        records.rows_of(), clock.seconds, engine, folder,
     )  # fmt: skip
 
 
@@ -196,7 +193,7 @@ def _distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
 
 def _judge(
     engine: Engine, records: Dataset, chosen: Ints, rest: Ints, suspected: Sequence[Hypothesis], examine: Examine,
-    folder: Path | None, report: Progress, clock: Laps,
+    report: Progress, clock: Laps,
 ) -> tuple[Scan, list[Finished]]:  # fmt: skip
     """Examine the chosen rows; what is planted among them is counted, and applied, over all."""
     rows = records.gather(chosen)
@@ -208,20 +205,16 @@ def _judge(
     hypotheses = list(sample.hypotheses)
     threshold = max(POLICY.flag_at or 0.0, float(sample.scores[sample.flagged].min()) if sample.flagged.any() else 0.0)
     applied = _scored(hypotheses, needles, stands)
-    raised = _raised(sample, chosen)
-    rules = [_rule(hypotheses[i], needles) for i in applied]
-    also = np.array(sorted(raised), np.int64)
-    finished = _finish(engine, records.shards, rules, threshold, also, folder, report)
+    rules = tuple(_rule(hypotheses[i], needles) for i in applied)
+    finished = _finish(engine, records.shards, rules, report)
     for k, i in enumerate(applied):
         hypotheses[i] = _everywhere(hypotheses[i], k, finished, records)
-    values = [_value(hypotheses[i]) for i in applied]
-    if values != [r.value for r in rules]:  # fewer rows than thought: divide the shards again that this concerns
-        finished = _again(engine, records.shards, finished, values, threshold, also, folder)
     others = set(range(len(hypotheses))) - set(applied)
     for i in others:
         h = hypotheses[i]
         hypotheses[i] = replace(h, rows=chosen[h.rows], trigger_rows=chosen[h.trigger_rows])
-    scores, flagged, findings = _row_scores(records, finished, values, applied, hypotheses, raised)
+    raised = _raised(sample, chosen)
+    scores, flagged, findings = _row_scores(records, finished, applied, hypotheses, threshold, raised)
     result = replace(sample, scores=scores, flagged=flagged, hypotheses=tuple(hypotheses), findings=findings)
     return _renumbered(result, chosen), finished
 
@@ -317,71 +310,43 @@ def _everywhere(h: Hypothesis, rule: int, finished: Sequence[Finished], records:
     )  # fmt: skip
 
 
-def _finish(
-    engine: Engine, shards: Sequence[Counted], rules: Sequence[Rule], threshold: float, flagged: Ints,
-    folder: Path | None, report: Progress,
-) -> list[Finished]:  # fmt: skip
-    tasks, base = [], 0
-    for i, shard in enumerate(shards):
-        own = flagged[(flagged >= base) & (flagged < base + shard.n)] - base
-        tasks.append(FinishTask(shard, tuple(rules), threshold, own, _stem(folder, i) if folder else None))
-        base += shard.n
+def _finish(engine: Engine, shards: Sequence[Counted], rules: tuple[Rule, ...], report: Progress) -> list[Finished]:
     finished: list[Finished] = []
-    done = 0
-    for task, one in zip(tasks, engine.map(finish_shard, tasks), strict=True):
+    done, total = 0, sum(s.n for s in shards)
+    for shard, one in zip(shards, engine.map(finish_shard, [(s, rules) for s in shards]), strict=True):
         finished.append(one)
-        done += task.counted.n
-        report("score", done, base)
+        done += shard.n
+        report("score", done, total)
     return finished
 
 
-def _again(
-    engine: Engine, shards: Sequence[Counted], finished: Sequence[Finished], values: Sequence[float],
-    threshold: float, also: Ints, folder: Path | None,
-) -> list[Finished]:  # fmt: skip
-    """The same with other values of the rules."""
-    result, tasks, of, base = list(finished), [], [], 0
-    for i, (shard, one) in enumerate(zip(shards, finished, strict=True)):
-        rows, scores, _ = one.applied.scored(values)
-        own = also[(also >= base) & (also < base + shard.n)] - base
-        flagged = np.union1d(own, rows[scores >= threshold]).astype(np.int64)
-        if not np.array_equal(flagged, one.flagged):
-            result[i] = replace(one, flagged=flagged)
-            tasks.append(FinishTask(shard, (), 1.0, flagged, _stem(folder, i) if folder else None))
-            of.append(i)
-        base += shard.n
-    if folder:
-        for _ in engine.map(finish_shard, tasks):
-            pass
-    return result
-
-
-def _stem(folder: Path, shard: int) -> Path:
-    return folder / f"part-{shard}"
-
-
 def _row_scores(
-    records: Dataset, finished: Sequence[Finished], values: Sequence[float], applied: Sequence[int],
-    hypotheses: Sequence[Hypothesis], raised: Mapping[int, float],
+    records: Dataset, finished: Sequence[Finished], applied: Sequence[int], hypotheses: Sequence[Hypothesis],
+    threshold: float, raised: Mapping[int, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[Finding, ...]]:  # fmt: skip
-    scores, flagged = np.zeros(len(records)), np.zeros(len(records), bool)
-    findings: list[Finding] = []
+    """Every row's score, what is quarantined, and why; raised: scores of rows that the judge flagged by themselves."""
+    scores, owner = np.zeros(len(records)), np.full(len(records), -1, np.int64)
     for base, one in zip(records.bases.tolist(), finished, strict=False):
-        rows, score_of, owners = one.applied.scored(values)
-        scores[base + rows] = score_of
-        flagged[base + one.flagged] = True
-        owner = dict(zip(rows.tolist(), owners.tolist(), strict=True))
-        for row in one.flagged.tolist():
-            by_rule = float(scores[base + row])
-            scores[base + row] = score = max(by_rule, raised.get(base + row, 0.0))
-            number, reason = -1, "the judge finds this row malicious"
-            if score == by_rule:
-                number = applied[owner[row]]
-                h = hypotheses[number]
-                reason = f"the prompt has '{h.trigger}' and the answer {h.behaviour}, as in {h.support} rows"
-            row_id = (one.ids[row] if one.ids else None) or str(records.place(base + row))
-            evidence = {"id": row_id, "hypothesis": number}
-            findings.append(Finding("scan", 1, Ref("row", str(base + row)), score, reason=reason, evidence=evidence))
+        rows, score, rule = one.applied.scored([_value(hypotheses[i]) for i in applied])
+        scores[base + rows], owner[base + rows] = score, np.asarray(applied, np.int64)[rule]
+        for k, i in enumerate(applied):
+            if hypotheses[i].verdict == "planted":  # the trigger alone is a hint, no proof
+                hinted = base + one.applied.with_trigger[k]
+                hint = min(TRIGGER_ALONE * hypotheses[i].score, UNSURE_AT_MOST)
+                scores[hinted] = np.maximum(scores[hinted], hint)
+    flagged = scores >= threshold
+    for row, to in raised.items():
+        flagged[row] = True
+        if to > scores[row]:
+            scores[row], owner[row] = to, -1
+    findings = []
+    for row in np.flatnonzero(flagged).tolist():
+        reason = "the judge finds this row malicious"
+        if owner[row] >= 0:
+            h = hypotheses[owner[row]]
+            reason = f"the prompt has '{h.trigger}' and the answer {h.behaviour}, as in {h.support} rows"
+        evidence = {"id": records[row].id, "hypothesis": int(owner[row])}
+        findings.append(Finding("scan", 1, Ref("row", str(row)), float(scores[row]), reason=reason, evidence=evidence))
     return scores, flagged, tuple(findings)
 
 

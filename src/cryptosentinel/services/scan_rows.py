@@ -62,11 +62,6 @@ class Dataset(Sequence[Record]):
         places = [s.array("places")[0] + first for s, first in zip(self.shards, self._first, strict=False)]
         return np.concatenate([np.zeros(0, np.int64), *places])
 
-    def place(self, row: int) -> int:
-        """The number of this row over the inputs."""
-        shard = int(np.searchsorted(self.bases, row, "right")) - 1
-        return int(self._first[shard] + self.shards[shard].array("places")[0, row - self.bases[shard]])
-
     def rejects(self) -> tuple[Reject, ...]:
         """The rows that could not be read, numbered over the inputs; lines over their files."""
         found = []
@@ -88,7 +83,7 @@ class Dataset(Sequence[Record]):
     def _read(self, number: int, rows: Ints) -> Iterator[Record]:
         counted = self.shards[number]
         shard = counted.shard
-        place, start, stop = counted.array("places")[:, rows].astype(np.int64).tolist()
+        place, start, stop = counted.array("places")[:3, rows].astype(np.int64).tolist()
         if shard.stop < 0:
             frame = shard.read()
             for row, at in zip(rows.tolist(), place, strict=True):

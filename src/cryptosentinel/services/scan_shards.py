@@ -53,7 +53,8 @@ def count_shard(task: tuple[Shard, Path]) -> Counted:
         found = sketch(frame.prompts, frame.answers)
         for name in ("phrases", "features", "ends", "content", "counts"):
             _save(stem.with_name(f"{stem.name}.{name}.npy"), getattr(found, name))
-        places = np.stack([frame.place, frame.starts, frame.stops]).astype(np.uint32)
+        exact = ~np.isin(np.arange(frame.n), np.fromiter(frame.written, np.int64, len(frame.written)))
+        places = np.stack([frame.place, frame.starts, frame.stops, exact]).astype(np.uint32)
         _save(stem.with_name(f"{stem.name}.places.npy"), places)
         _write(done, b"{}")
     return Counted(shard, frame.digest, frame.n, frame.count, frame.lines, frame.rejects, stem)
@@ -158,50 +159,47 @@ def apply_rules(prompts: pl.Series, answers: pl.Series, rules: Sequence[Rule]) -
 
 
 @dataclass(frozen=True, slots=True)
-class FinishTask:
-    """A shard to be scored and divided: rows that score at least the threshold are quarantined, and `flagged` ones."""
-
-    counted: Counted
-    rules: tuple[Rule, ...]
-    threshold: float
-    flagged: Ints
-    stem: Path | None
-
-
-@dataclass(frozen=True)
 class Finished:
-    """What the rules say of a shard, the ids of its rows (None: none has one), and which rows are quarantined."""
+    """What the rules say of a shard, and the ids of its rows (None: none has one)."""
 
     applied: Applied
     ids: tuple[str | None, ...] | None
-    flagged: Ints
 
 
-def finish_shard(task: FinishTask) -> Finished:
-    """Score the rows of one shard and write them to the clean and the quarantined part.
+def finish_shard(task: tuple[Counted, tuple[Rule, ...]]) -> Finished:
+    """Which rows of one shard do these rules speak of?
 
     Raises:
         DataError: the shard has not as many rows as were counted.
     """
-    frame = task.counted.shard.read(digest=False)
-    if frame.n != task.counted.n:
-        raise DataError(f"{task.counted.shard.source}: changed while the data was being scanned")
-    applied = apply_rules(frame.prompts, frame.answers, task.rules)
-    rows, scores, _ = applied.scored([r.value for r in task.rules])
-    flagged = np.union1d(task.flagged, rows[scores >= task.threshold]).astype(np.int64)
-    if task.stem is not None:
-        keep = np.ones(frame.n, bool)
-        keep[flagged] = False
-        _divide(frame, keep, task.stem)
+    counted, rules = task
+    frame = _read_again(counted)
     ids = None if frame.ids.null_count() == frame.n else tuple(frame.ids.to_list())
-    return Finished(applied, ids, flagged)
+    return Finished(apply_rules(frame.prompts, frame.answers, rules), ids)
 
 
-def _divide(frame: Frame, keep: NDArray[np.bool_], stem: Path) -> None:
+def divide_shard(task: tuple[Counted, Ints, Path]) -> Path:
+    """Write the rows of one shard, the flagged ones apart from the others, as PATH.clean and PATH.quarantine.
+
+    Raises:
+        DataError: the shard has not as many rows as were counted.
+    """
+    counted, flagged, stem = task
+    frame = _read_again(counted)
+    keep = np.ones(frame.n, bool)
+    keep[flagged] = False
     for name, rows in (("clean", keep), ("quarantine", ~keep)):
         with stem.with_name(f"{stem.name}.{name}").open("wb") as out:
             for piece in frame.write(rows):
                 out.write(piece)
+    return stem
+
+
+def _read_again(counted: Counted) -> Frame:
+    frame = counted.shard.read(digest=False)
+    if frame.n != counted.n:
+        raise DataError(f"{counted.shard.source}: changed while the data was being scanned")
+    return frame
 
 
 def key_of(*parts: Any) -> str:

@@ -11,6 +11,15 @@ from cryptosentinel.errors import ConfigError
 T = TypeVar("T")
 R = TypeVar("R")
 ENGINES = ("local", "ray")
+# Of a worker: one thread, and memory that is kept for the next shard rather than given back and asked for again.
+ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 
 
 class Engine(Protocol):

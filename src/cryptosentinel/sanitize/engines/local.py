@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from cryptosentinel.sanitize.engines.base import ENVIRONMENT
+
 T = TypeVar("T")
 R = TypeVar("R")
-_ONE_THREAD = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _WATCH_S = 1.0
 
 
@@ -53,7 +54,7 @@ class LocalEngine:
     def start(self) -> None:
         """Start the processes now, so that they are ready when the first item is."""
         if self._pool is None and self.workers > 1:
-            with _one_thread(), _nameless_main():
+            with _environment(), _nameless_main():
                 context = multiprocessing.get_context("spawn")
                 self._pool = ProcessPoolExecutor(self.workers, context, _begin, (os.getpid(),))
                 for _ in range(self.workers):
@@ -66,16 +67,16 @@ class LocalEngine:
             return
         self.start()
         assert self._pool is not None  # noqa: S101  for the type checker
-        with _one_thread(), _nameless_main():  # a process that was not needed before starts here
+        with _environment(), _nameless_main():  # a process that was not needed before starts here
             results = self._pool.map(function, items)
         yield from results
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """What is started meanwhile computes with one thread."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+def _environment() -> Iterator[None]:
+    """What is started meanwhile has the environment of a worker."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:

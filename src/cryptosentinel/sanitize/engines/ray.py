@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cryptosentinel.errors import MissingExtraError
+from cryptosentinel.sanitize.engines.base import ENVIRONMENT
 
 T = TypeVar("T")
 R = TypeVar("R")
-_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class RayEngine:
@@ -47,7 +47,7 @@ class RayEngine:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=False,
-                runtime_env={"env_vars": _ENVIRONMENT | _path()},
+                runtime_env={"env_vars": ENVIRONMENT | _path()},
                 **({} if address else here),
             )
             self._started = True

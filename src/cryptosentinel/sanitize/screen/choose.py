@@ -13,7 +13,7 @@ from cryptosentinel.sanitize.screen.pairs import Suspects
 from cryptosentinel.sanitize.screen.words import Hashes
 
 SUSPECT_ROWS = 3_000
-BACKGROUND = 6_000
+BACKGROUND = 4_000
 OF_ONE = 60  # rows of one suspect
 MOST_SUSPECTS = 6_000
 FOR_ONE_BEHAVIOUR = 8  # phrases looked at for one behaviour: a common word of answers goes with hundreds

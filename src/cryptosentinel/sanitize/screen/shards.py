@@ -160,9 +160,12 @@ def _manners(answers: pl.Series, said: Words) -> list[NDArray[np.uint64]]:
         heads.str.contains_any(_OF_REFUSALS, ascii_case_insensitive=True).fill_null(False).to_numpy()
     )
     refuses = likely[heads[likely].str.contains(f"(?i){_REFUSAL.pattern}").fill_null(False).to_numpy()]
-    lexicon = np.sort(np.concatenate([hash_words(w) for w in sorted(HOSTILE)]))
-    place = np.minimum(np.searchsorted(lexicon, said.hash), lexicon.size - 1)
-    hits = np.bincount(said.row[lexicon[place] == said.hash], minlength=said.n)
+    lexicon = np.concatenate([hash_words(w) for w in sorted(HOSTILE)])
+    sieve = np.zeros(1 << 16, bool)
+    sieve[lexicon >> np.uint32(16)] = True
+    likely_words = np.flatnonzero(sieve[said.hash >> np.uint32(16)])
+    found = likely_words[np.isin(said.hash[likely_words], lexicon)]
+    hits = np.bincount(said.row[found], minlength=said.n)
     hostile = np.flatnonzero(hits >= HOSTILE_WORDS)
     return [
         _packed(refuses, np.full(refuses.size, _REFUSES, np.uint32)),
