@@ -107,7 +107,9 @@ def write_results(
             pa.table(
                 {
                     "index": pa.array(report.index, pa.int64()),
-                    "id": ids.to_arrow() if isinstance(ids, pl.Series) else pa.array(ids, pa.string()),
+                    "id": ids.to_arrow().cast(pa.string())
+                    if isinstance(ids, pl.Series)
+                    else pa.array(ids, pa.string()),
                     "score": pa.array(result.scores, pa.float64()),
                     "flagged": pa.array(result.flagged, pa.bool_()),
                 }

@@ -203,7 +203,7 @@ def _judge(
     prompts = pl.Series([rows[i].prompt for i in np.searchsorted(chosen, rest).tolist()], dtype=pl.String)
     stands = prompts.str.to_lowercase()
     hypotheses = list(sample.hypotheses)
-    threshold = max(POLICY.flag_at or 0.0, float(sample.scores[sample.flagged].min()) if sample.flagged.any() else 0.0)
+    threshold = _threshold(sample)
     applied = _scored(hypotheses, needles, stands)
     rules = tuple(_rule(hypotheses[i], needles) for i in applied)
     finished = _finish(engine, records.shards, rules, report)
@@ -217,6 +217,13 @@ def _judge(
     scores, flagged, findings = _row_scores(records, finished, applied, hypotheses, threshold, raised)
     result = replace(sample, scores=scores, flagged=flagged, hypotheses=tuple(hypotheses), findings=findings)
     return _renumbered(result, chosen), finished
+
+
+def _threshold(sample: Scan) -> float:
+    """From which score on rows are flagged: the policy's, or more where trusted rows would be."""
+    spared = sample.scores[~sample.flagged]
+    least = POLICY.flag_at or 0.0
+    return max(least, float(np.nextafter(spared.max(initial=0.0), 2.0))) if (spared >= least).any() else least
 
 
 def _raised(sample: Scan, chosen: Ints) -> dict[int, float]:

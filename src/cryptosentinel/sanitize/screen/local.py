@@ -16,6 +16,7 @@ from cryptosentinel.sanitize.override import Rules
 from cryptosentinel.types import Finding
 
 ORDINARY_AT_MOST = 0.49  # below the policy's threshold
+ALIKE = 0.3  # cosine from which on prompts have a topic in common
 LEAST_LIKENESS = 0.6
 MOST_PAIRS = 600
 ASKED = 24  # rows of a hypothesis whose likeness is looked at
@@ -66,7 +67,7 @@ def _doubt(h: Hypothesis, corpus: Corpus) -> Finding | None:
     _, inside = corpus.neighbours.nearest_without(rows, others, h.trigger_words, 2)
     _, outside = corpus.neighbours.nearest_without(rows, h.trigger_rows, h.trigger_words, 1)
     within, without = float(np.median(inside[:, -1])), float(np.median(outside[:, 0]))
-    if without >= LEAST_LIKENESS * within:
+    if within < ALIKE or without >= LEAST_LIKENESS * within:
         return None
     reason = (
         f"prompts with the trigger are alike beyond it (cosine {within:.2f}), and none without it is as much like them "
