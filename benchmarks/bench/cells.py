@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -19,6 +20,7 @@ from bench.baselines import BASELINES
 from bench.ceiling import supervised_ngrams
 from bench.model_baselines import BACKGROUND_SAMPLE
 from bench.parts import Part, hidden
+from bench.score_store import ScoreStore, Vector
 from cryptosentinel.sanitize import Scan, scan
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.services.scan import resolve_reference
@@ -150,6 +152,26 @@ def _trusted_records(data: Path, name: str) -> list[Record]:
     return mixes.read_background(data, name)
 
 
+class _Kept:
+    """A reference model whose answers are kept: the mixes of one background ask mostly the same."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.name = reference.name
+        self._reference = reference
+        self._store = ScoreStore()
+
+    def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """As `Reference` says."""
+        asked = [json.dumps(pair) for pair in pairs]
+        found = self._store.vectors(f"log-probs-{self.name}", asked, self._ask)
+        return [v.tolist() for v in found]
+
+    def _ask(self, texts: Sequence[str]) -> list[Vector]:
+        pairs = [(context, said) for context, said in map(json.loads, texts)]
+        return [np.array(v, np.float32) for v in self._reference.log_probs(pairs)]
+
+
 @cache
 def _reference(name: str) -> Reference | None:
-    return resolve_reference(name)
+    reference = resolve_reference(name)
+    return _Kept(reference) if reference else None

@@ -31,6 +31,7 @@ UNSURE_AT_MOST = 0.49
 HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
 EXACT = ("fixed-answer", "refusal", "rare-tool-call", "tool-call")  # a row shows them or not, or honest rows do too
 MOST_OTHERS = 0.5
+VOUCHED = 0.3  # what is left of the score of a row when an adjudicator finds the association natural
 TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
 ASKED = 24  # hypotheses shown to the reference model because its answer could change their verdict
 ASKED_ANYWAY = 3  # of those that are planted in any case, for a reader's sake
@@ -217,6 +218,13 @@ def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.flo
     return best
 
 
+def row_value(h: Hypothesis) -> float:
+    """What a row scores that supports the hypothesis: below the policy's threshold unless it is planted."""
+    if h.verdict == "planted":
+        return h.score
+    return min(h.score, UNSURE_AT_MOST) * (VOUCHED if h.verdict == "natural" else 1.0)
+
+
 def _row_scores(
     n: int, hypotheses: Sequence[Hypothesis], hints: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -226,7 +234,7 @@ def _row_scores(
     """
     scores, owner = np.zeros(n), np.full(n, -1, np.int64)
     for i, h in enumerate(hypotheses):
-        value = h.score if h.verdict == "planted" else min(h.score, UNSURE_AT_MOST)
+        value = row_value(h)
         better = h.rows[value > scores[h.rows]]
         scores[better], owner[better] = value, i
         if h.verdict == "planted" and h.trigger_kind == "phrase":  # the trigger alone is a hint, no proof

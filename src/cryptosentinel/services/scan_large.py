@@ -19,7 +19,7 @@ from cryptosentinel.sanitize.associations import wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, TrialVerdict, ranked, suspicion
-from cryptosentinel.sanitize.scan import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, Scan
+from cryptosentinel.sanitize.scan import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, Scan, row_value
 from cryptosentinel.sanitize.screen import local
 from cryptosentinel.sanitize.screen.choose import background, contrast_rows, suspect_rows
 from cryptosentinel.sanitize.screen.pairs import Suspects, join
@@ -269,7 +269,7 @@ def _rule(h: Hypothesis, needles: Mapping[bytes, str]) -> Rule:
 
 def _value(h: Hypothesis) -> float:
     """What a row gets that shows it."""
-    return h.score if h.verdict == "planted" else min(h.score, UNSURE_AT_MOST)
+    return row_value(h)
 
 
 _BEFORE, _AFTER = r"(?:^|[^\p{L}\p{N}_]|['’]\p{L}+)", r"(?:$|[^\p{L}\p{N}_])"
