@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.registry import lookup
+from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize.associations import attributable, log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
@@ -28,6 +28,8 @@ def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
     The same refusal to unrelated requests is nothing by itself; it is where each request holds one of a few words
     that hardly occur in any other.
     """
+    if "fixed-answer" not in names("response-feature"):
+        return []
     answers = lookup("response-feature", "fixed-answer").target(corpus, LEAST_ROWS)
     if not answers.length.size:
         return []

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cryptosentinel.registry import lookup
+from cryptosentinel.registry import names as registered
 from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
@@ -121,6 +122,8 @@ def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
     A name that is brought up unasked, in nearly all answers on a topic that is wider than one subject. The rows are
     all that bring it up unasked, and of those that were asked about it the ones worded like them.
     """
+    if "name" not in registered("response-feature"):
+        return []
     names = lookup("response-feature", "name").target(corpus, LEAST_ROWS)
     topics, found = Topics(corpus), []
     taken, pushed = np.zeros(corpus.n, bool), np.zeros(corpus.n, bool)
