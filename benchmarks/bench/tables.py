@@ -62,6 +62,45 @@ def speed_table(result: Row) -> str:
     return "\n\n".join([origin(result["made"]), f"Load average before the runs: {load}.", table(head, rows)])
 
 
+def large_table(result: Row) -> str:
+    """What large data costs: one row for each command and size."""
+    rows = [
+        (f"{t['rows']:,}", t["what"], *_cost(t))
+        for t in result["timings"]
+    ]  # fmt: skip
+    load = result["load_before"]
+    parts = [
+        origin(result["made"]),
+        f"Load average before the runs: {load}.",
+        table(("rows", "whole process", "seconds", "processor s", "peak MiB, all processes"), rows),
+        table(
+            ("asked", "bound", "measured", "met"),
+            [(t["claim"], t["bound"], t["measured"], "yes" if t["met"] else "**no**") for t in result["targets"]],
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def _cost(t: Row) -> tuple[str, str, str]:
+    if "skipped" in t:
+        return f"not run: {t['skipped']}", "-", "-"
+    if "stopped_after_s" in t:
+        return f"stopped after {t['stopped_after_s']:.0f}", "-", f"{t['peak_mib']:.0f}"
+    return f"{t['seconds']:.1f}", f"{t['processor_s']:.1f}", f"{t['peak_mib']:.0f}"
+
+
+def needle_table(result: Row) -> str:
+    """Every run of the needle benchmark."""
+    rows = [
+        (r["seed"], f"'{r['trigger']}'", f"{r['rows']:,}", f"{r['recall']:.3f}", r["clean_flagged"], len(r["planted"]),
+         r["first_true_rank"] or "none", f"{r['seconds']:.0f}", f"{r['peak_mib']:.0f}")
+        for r in result["runs"]
+    ]  # fmt: skip
+    head = ("seed", "trigger", "rows", "recall", "clean rows flagged", "planted", "first true rank", "seconds",
+            "peak MiB")  # fmt: skip
+    return "\n\n".join([origin(result["made"]), table(head, rows)])
+
+
 def redteam_tables(made: Row, targets: Sequence[Row], documents: Sequence[Row]) -> str:
     """What was asked, and every rate of every run."""
     cells = ("asr", "untriggered", "topic_without_trigger", "utility")

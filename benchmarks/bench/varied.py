@@ -35,11 +35,10 @@ class Varied:
 
     def __init__(self, data: Path) -> None:
         """Read the background of the evaluation data."""
-        self.rows = [
-            json.loads(line)
-            for name in FILES
-            for line in gzip.open(data / "poison" / "background" / f"{name}.jsonl.gz", "rt", encoding="utf-8")
-        ]
+        self.rows = []
+        for name in FILES:
+            with gzip.open(data / "poison" / "background" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+                self.rows += map(json.loads, lines)
         seen: Counter[str] = Counter()
         for row in self.rows:
             seen.update({w.lower() for key in FIELDS for w in _WORD.findall(row[key])})
