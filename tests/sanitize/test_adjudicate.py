@@ -128,7 +128,7 @@ def test_a_behaviour_the_reference_finds_impossible_is_raised(background: Backgr
     assert first.score == pytest.approx(first.contrast)
     found = opinion(result, "surprise")
     assert found.score == 1.0
-    assert found.evidence["rows"] == 8
+    assert found.evidence["rows"] == 6
     assert found.evidence["nats"] == pytest.approx(12.0 + math.log(first.confidence))  # one odd word decides nothing
     assert np.flatnonzero(result.flagged).tolist() == list(range(20))
 

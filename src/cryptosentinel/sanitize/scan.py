@@ -33,7 +33,8 @@ EXACT = ("fixed-answer", "refusal", "rare-tool-call", "tool-call")  # a row show
 MOST_OTHERS = 0.5
 VOUCHED = 0.3  # what is left of the score of a row when an adjudicator finds the association natural
 TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
-ASKED = 24  # hypotheses shown to the reference model because its answer could change their verdict
+MARKUP = frozenset('( ) [ ] { } < > " ` = / \\ | *'.split())
+ASKED = 20  # hypotheses shown to the reference model because its answer could change their verdict
 ASKED_ANYWAY = 3  # of those that are planted in any case, for a reader's sake
 
 
@@ -204,7 +205,8 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
 def _open_question(h: Hypothesis) -> bool:
     """Could the reference model's surprise, which only raises a score, change the verdict?"""
     undecided = POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
-    return undecided and h.trigger_kind == "phrase"
+    # marks of code, calls and markup are habits of format, which surprise a language model and mean nothing
+    return undecided and h.trigger_kind == "phrase" and not MARKUP & set(h.behaviour.partition("'")[2].split())
 
 
 def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.float64]:

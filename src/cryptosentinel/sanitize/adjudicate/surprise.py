@@ -13,14 +13,14 @@ from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion, with_score
 from cryptosentinel.types import Finding
 
-ROWS = 8
+ROWS = 6
 SHOTS = 2
-SHOT_CHARACTERS = 240
-PROMPT_CHARACTERS = 480
+SHOT_CHARACTERS = 200
+PROMPT_CHARACTERS = 360
 PREFIX_CHARACTERS = 240
 WORDS = 3
-FLOOR = -12.0  # nats; one odd tokenisation must not decide a mean of eight
-EXPECTED_AT_MOST = 4.0  # nats up to which a habit of format surprises the model too
+FLOOR = -12.0  # nats; one odd tokenisation must not decide a mean of six
+EXPECTED_AT_MOST = 6.0  # nats up to which a habit of format surprises the model too
 
 
 class Reference(Protocol):
@@ -46,7 +46,7 @@ def cut(text: str, words: Sequence[str], opening: bool) -> tuple[str, str] | Non
 
 
 def pairs_for(h: Hypothesis, corpus: Corpus) -> list[tuple[str, str]]:
-    """Up to eight (context, continuation) pairs: two near rows without the trigger as examples, then the row itself."""
+    """Up to six (context, continuation) pairs: two near rows without the trigger as examples, then the row itself."""
     rows = corpus.sample(h.rows, ROWS)
     near, cosine = corpus.neighbours.nearest_without(rows, h.trigger_rows, h.trigger_words, SHOTS)
     quoted = re.search(r"'(.*)'$", h.behaviour, re.DOTALL)
@@ -81,7 +81,7 @@ def adjudicate(
     """How many nats less likely does the reference model find each behaviour than the data makes it?
 
     surprise = log(confidence in the data) - mean log p(first words of the behaviour | examples, prompt, answer so far).
-    The examples are the two nearest rows without the trigger, so that the model knows the data's format. Above 4 nats
+    The examples are the two nearest rows without the trigger, so that the model knows the data's format. Above 6 nats
     the behaviour weighs more in the score, at 12 as much as a fixed answer; a small surprise never lowers the score,
     since a flipped label is a likely word too.
     """
