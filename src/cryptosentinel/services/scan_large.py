@@ -31,6 +31,7 @@ from cryptosentinel.services.scan_shards import (
     Counted,
     Finished,
     PairTask,
+    Phrases,
     count_shard,
     find_suspects,
     key_of,
@@ -155,7 +156,7 @@ def _choose(
         report("compare", len(found), parts)
     clock.lap("compare")
     rest = background(content)
-    phrases = [s.array("phrases") for s in records.shards]
+    phrases = Phrases(records.shards)
     groups = suspect_rows(join(found), phrases, bases, content)
     suspected = np.concatenate([np.zeros(0, np.int64), *(g.sample for g in groups)])
     asked = pl.Series([r.prompt for r in records.gather(suspected)], dtype=pl.String)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,19 @@ class Counted:
         """One of its arrays, as a mapped file."""
         path = self.stem.with_name(f"{self.stem.name}.{name}.npy")
         return np.asarray(np.load(path, mmap_mode="r") if self.n else np.load(path))
+
+
+class Phrases:
+    """The phrases of these shards, one mapped file after the other, as often as they are asked for."""
+
+    def __init__(self, shards: Sequence[Counted]) -> None:
+        """Open nothing yet."""
+        self._shards = shards
+
+    def __iter__(self) -> Iterator[NDArray[np.uint64]]:
+        """Open each when its turn comes."""
+        for shard in self._shards:
+            yield shard.array("phrases")
 
 
 def count_shard(task: tuple[Shard, Path]) -> Counted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ COMPANY = 0.3  # share of a suspect's prompts in which a phrase is at home there
 LEAST_COMPANY = 1.2  # such a phrase is in so many times as many prompts at least
 COMPANIONS, OF_COMPANION = 6, 50  # such phrases, and rows of each without the suspect
 _HALF = np.uint64(32)
+_AT_ONCE = 64
 _LAST = np.uint64(2**32 - 1)  # no shard has so many rows
 
 
@@ -42,14 +43,14 @@ def background(content: Hashes, size: int = BACKGROUND) -> NDArray[np.int64]:
 
 
 def suspect_rows(
-    suspects: Suspects, phrases: Sequence[NDArray[np.uint64]], bases: Sequence[int], content: Hashes,
+    suspects: Suspects, phrases: Iterable[NDArray[np.uint64]], bases: Sequence[int], content: Hashes,
     most: int = SUSPECT_ROWS,
 ) -> list[Group]:  # fmt: skip
     """The strongest suspects, with up to `OF_ONE` rows of each and about `most` in all.
 
     Args:
         suspects: what `pairs.suspects` found.
-        phrases: for each shard, as `Sketch.phrases`; may be mapped files.
+        phrases: for each shard, as `Sketch.phrases`; may be mapped files, opened one after the other.
         bases: the number of the first row of each shard.
         content: a key of what each row says.
         most: the bound on rows.
@@ -58,7 +59,7 @@ def suspect_rows(
     order = order[list(_spread(suspects.behaviour[order]))][:MOST_SUSPECTS]
     chosen = np.zeros(content.size, bool)
     found, total = [], 0
-    for rows in _rows_of(suspects.phrase[order], phrases, bases):
+    for rows in _rows_of(suspects.phrase[order], phrases, bases, content):
         sample = _first(rows, content, OF_ONE)
         new = int((~chosen[sample]).sum())
         if new <= _KNOWN * sample.size:
@@ -72,7 +73,7 @@ def suspect_rows(
 
 
 def contrast_rows(
-    groups: Sequence[Group], prompts: NDArray[np.uint64], phrases: Sequence[NDArray[np.uint64]],
+    groups: Sequence[Group], prompts: NDArray[np.uint64], phrases: Iterable[NDArray[np.uint64]],
     bases: Sequence[int], content: Hashes,
 ) -> list[NDArray[np.int64]]:  # fmt: skip
     """For each group, rows that ask what its rows ask, without its suspect; ascending.
@@ -104,10 +105,10 @@ def contrast_rows(
     rank = np.arange(order.size) - np.searchsorted(of[order], of[order])
     order = order[(rank < COMPANIONS) & (weight[order] > 0)]
     chosen: list[list[NDArray[np.int64]]] = [[] for _ in groups]
-    for at, rows in zip(order.tolist(), _rows_of(phrase[order], phrases, bases), strict=True):
-        own = groups[int(of[at])].rows
-        few = _first(rows, content, OF_COMPANION + own.size) if rows.size > 20 * OF_COMPANION else rows
-        chosen[int(of[at])].append(_first(np.setdiff1d(few, own), content, OF_COMPANION))
+    many = 20 * OF_COMPANION  # of which at least a sixth lack the suspect
+    for at, rows in zip(order.tolist(), _rows_of(phrase[order], phrases, bases, content, many), strict=True):
+        without = np.setdiff1d(rows, groups[int(of[at])].rows)
+        chosen[int(of[at])].append(_first(without, content, OF_COMPANION))
     return [np.unique(np.concatenate([np.zeros(0, np.int64), *parts])) for parts in chosen]
 
 
@@ -118,7 +119,7 @@ def _first(rows: NDArray[np.int64], content: Hashes, most: int) -> NDArray[np.in
     return rows[np.argpartition(content[rows], most)[:most]]
 
 
-def _counts(wanted: Hashes, phrases: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
+def _counts(wanted: Hashes, phrases: Iterable[NDArray[np.uint64]]) -> NDArray[np.int64]:
     """How many rows have each of these phrases?"""
     low = wanted.astype(np.uint64) << _HALF
     count = np.zeros(wanted.size, np.int64)
@@ -137,15 +138,26 @@ def _spread(behaviours: Hashes) -> Iterator[int]:
 
 
 def _rows_of(
-    wanted: Hashes, phrases: Sequence[NDArray[np.uint64]], bases: Sequence[int]
+    wanted: Hashes,
+    phrases: Iterable[NDArray[np.uint64]],
+    bases: Sequence[int],
+    content: Hashes,
+    most: int | None = None,
 ) -> Iterator[NDArray[np.int64]]:
-    """For each of these phrases, the rows that have it, in order."""
+    """For each of these phrases, the rows that have it, in order; with `most`, of many only that many.
+
+    Every shard is opened once for `_AT_ONCE` phrases: a mapped file that stays open counts as memory.
+    """
     low = wanted.astype(np.uint64) << _HALF
-    ends = [(np.searchsorted(p, low), np.searchsorted(p, low + _LAST)) for p in phrases]
-    for i in range(wanted.size):
-        parts = [
-            np.asarray(p[a[i] : b[i]]).astype(np.uint32).astype(np.int64) + base
-            for p, (a, b), base in zip(phrases, ends, bases, strict=True)
-            if b[i] > a[i]
-        ]
-        yield np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    for first in range(0, wanted.size, _AT_ONCE):
+        batch = low[first : first + _AT_ONCE]
+        found: list[list[NDArray[np.int64]]] = [[] for _ in batch]
+        for p, base in zip(phrases, bases, strict=True):
+            ends = zip(np.searchsorted(p, batch).tolist(), np.searchsorted(p, batch + _LAST).tolist(), strict=True)
+            for rows, (a, b) in zip(found, ends, strict=True):
+                if a < b:
+                    own = np.asarray(p[a:b]).astype(np.uint32).astype(np.int64) + base
+                    rows.append(own if most is None else np.sort(_first(own, content, most)))
+        for rows in found:
+            whole = np.concatenate([np.zeros(0, np.int64), *rows])
+            yield whole if most is None else np.sort(_first(whole, content, most))
