@@ -9,7 +9,17 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from cryptosentinel.metrics import wilson
@@ -21,6 +31,18 @@ COLUMNS = (
     ("topic_without_trigger", "topic only"),
     ("utility", "utility"),
 )
+
+
+FAST = 1000  # from so many a second on it is worth saying
+
+
+class _Rate(ProgressColumn):
+    """How many a second, where there are many."""
+
+    def render(self, task: Task) -> str:
+        """The text of the column."""
+        speed = task.finished_speed or task.speed or 0.0
+        return f"{speed:,.0f}/s" if speed >= FAST else ""
 
 
 class Board:
@@ -41,6 +63,7 @@ class Board:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
+            _Rate(),
             TimeElapsedColumn(),
             console=console,
         )
