@@ -13,6 +13,7 @@ from cryptosentinel.sanitize.screen.pairs import Suspects
 from cryptosentinel.sanitize.screen.words import Hashes
 
 SUSPECT_ROWS = 3_000
+MOST_GROUPS = 80
 BACKGROUND = 4_000
 OF_ONE = 60  # rows of one suspect
 MOST_SUSPECTS = 6_000
@@ -67,7 +68,7 @@ def suspect_rows(
         chosen[sample] = True
         found.append(Group(np.sort(sample), rows))
         total += new
-        if total >= most:
+        if total >= most or len(found) >= MOST_GROUPS:
             break
     return found
 
