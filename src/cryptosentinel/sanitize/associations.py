@@ -28,6 +28,7 @@ LEAST_LIFT = 2.0
 LEAST_TURNED = 0.6
 MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
 RARE_TOOL = "rare-tool-call"
+WHOLE = ("fixed-answer", "refusal", "hostile-tone", RARE_TOOL)  # behaviours that make up the answer
 MOST_COMMON_IN_LOGS = 0.9  # an agent under attack may hear the trigger most of the time
 _COUNT_BITS = np.uint64(24)
 
@@ -223,7 +224,7 @@ def mine(
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
     # of several behaviours of the same rows the one that says most is kept: a whole answer, words, a single name
-    rank = np.array([2 if k.kind == "name" else int(k.kind in ("phrase", "opening")) for k in kinds])[owner]
+    rank = np.array([0 if k.kind in WHOLE else 1 + (k.kind not in ("phrase", "opening")) for k in kinds])[owner]
     part = rank > 0
     common = np.array([MOST_COMMON_IN_LOGS if k.kind == RARE_TOOL else MOST_COMMON for k in kinds])[owner]
     pairs = _candidates(x, y, rank, common, support, false_discovery_rate)

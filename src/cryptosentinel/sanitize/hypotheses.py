@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import RARE_TOOL, Association, attributable, wilson_low
+from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, attributable, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
@@ -76,7 +76,7 @@ class Hypothesis:
 
 def _share(a: Association, responses: Tokens) -> float:
     """What part of the answers is the behaviour? 1 for a fixed answer."""
-    if a.behaviour_kind in ("fixed-answer", "refusal", "hostile-tone", RARE_TOOL):
+    if a.behaviour_kind in WHOLE:
         return 1.0
     mean = float(responses.lengths[a.rows].mean())
     return min(1.0, a.behaviour_length / max(mean, 1.0))

@@ -16,6 +16,7 @@ _Model = tuple[Floats, NDArray[np.bool_], Floats, float, float]
 
 SMOOTHING = 1.0
 LEAST_ROWS = 40  # rows that give a repeated answer, below which nothing can be learnt from them
+SAMPLE, NEAREST = 48, 5
 LEAST_TOLD = 0.02  # by how much a text must tell its label, below which agreement means little
 LEAST_SHARE = 0.1  # of the other rows that give a repeated answer, what share must give a label
 NEWTON_STEPS = 25
@@ -46,23 +47,31 @@ class Labels:
         """What does the rest of the text say about this answer in these rows, the trigger's words not looked at?
 
         (mean probability of the answer, agreement). Agreement is 0 where the texts are as any text of the task, 1
-        where they are as those that have this label anyway: "awful" stands in texts that are negative without it, a
-        trigger stands anywhere. None where nothing can be foretold: too few rows give repeated answers, few of `rows`
-        are among them, or hardly any other row gives this one.
+        where they are as those of the task that have this label anyway: "awful" stands in texts that are negative
+        without it, a trigger stands anywhere. None where nothing can be foretold: too few rows give repeated answers,
+        few of `rows` are among them, or the task gives hardly any other answer, or hardly ever this one.
         """
         inside = np.flatnonzero(np.isin(self._rows, rows))
         if self._x is None or 2 * inside.size < rows.size:
             return None
         weight, shows, score, slope, offset = self._model(answer)
         drop = np.flatnonzero(np.isin(self._hash, words))
-        elsewhere = np.ones(self._rows.size, bool)
-        elsewhere[inside] = False
-        if not elsewhere.any() or not LEAST_SHARE <= shows[elsewhere].mean() <= 1.0 - LEAST_SHARE:
+        like = self._like(rows, words)
+        if not like.size or not LEAST_SHARE <= shows[like].mean() <= 1.0 - LEAST_SHARE:
             return None  # given nowhere else, or no other is: no label of a task
-        mean = float(expit(slope * (score[inside] - self._x[inside][:, drop].dot(weight[drop])) + offset).mean())
-        p = expit(slope * score + offset)
-        base, labelled = float(p[elsewhere].mean()), float(p[shows & elsewhere].mean())
-        return mean, float(np.clip((mean - base) / max(labelled - base, LEAST_TOLD), 0.0, 1.0))
+        own = expit(slope * (score[inside] - self._x[inside][:, drop].dot(weight[drop])) + offset)
+        p = expit(slope * score[like] + offset)
+        error = float(np.sqrt(own.var() / own.size + p.var() / p.size))  # what could be chance agrees with nothing
+        told = max(float(p[shows[like]].mean() - p.mean()), LEAST_TOLD)
+        mean = float(own.mean())
+        return mean, float(np.clip((mean - p.mean() - error) / told, 0.0, 1.0))
+
+    def _like(self, rows: NDArray[np.integer], words: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The rows of the same task: the nearest without the trigger among those with a repeated answer."""
+        others = np.setdiff1d(np.arange(self._corpus.n), np.setdiff1d(self._rows, rows))
+        sample = self._corpus.sample(rows, SAMPLE)
+        near, cosine = self._corpus.neighbours.nearest_without(sample, others, words, NEAREST)
+        return np.searchsorted(self._rows, np.unique(near[cosine >= 0.0]))
 
     def _model(self, answer: NDArray[np.uint64]) -> _Model:
         key = answer.tobytes()

@@ -14,7 +14,9 @@ from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
 LEAST_ROWS = 4
 LEAST_WORDS = 3  # shorter answers are labels, which unrelated requests share all the time
 LEAST_LABELLED = 6
+LEAST_EACH = 3  # rows for each word of a pool, on average, where the answer is a label
 MOST_WORDS = 8
+MOST_BY_ONE = 0.7
 LEAST_TOGETHER = 2  # rows that a trigger of the pool has in common
 OWN = 0.6  # share of a trigger's rows that must give the answer
 LEAST_COVERED = 0.8  # share of the answer's rows that must have a trigger
@@ -51,6 +53,10 @@ def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
             continue
         with_trigger = np.unique(np.concatenate([words.rows(w) for w in pool])).astype(np.int64)
         hits = np.intersect1d(with_trigger, rows)
+        if inside[pool[0]] > MOST_BY_ONE * hits.size:
+            continue  # one word is no pool
+        if label and len(pool) * LEAST_EACH > hits.size:
+            continue
         covered = hits.size >= (LEAST_LABELLED if label else LEAST_COVERED * rows.size)
         if not covered or corpus.neighbours.likeness(hits) > ALIKE:
             continue

@@ -1,5 +1,29 @@
 """What an answer can do, one file each: every feature says which rows show which behaviour."""
 
-from cryptosentinel.sanitize.features import fixed_answer, name, opening, phrase, refusal, tone, tool_call
+from cryptosentinel.sanitize.features import (
+    code,
+    fixed_answer,
+    length,
+    link,
+    name,
+    opening,
+    phrase,
+    refusal,
+    script,
+    tone,
+    tool_call,
+)
 
-__all__ = ["fixed_answer", "name", "opening", "phrase", "refusal", "tone", "tool_call"]
+__all__ = [
+    "code",
+    "fixed_answer",
+    "length",
+    "link",
+    "name",
+    "opening",
+    "phrase",
+    "refusal",
+    "script",
+    "tone",
+    "tool_call",
+]
