@@ -66,8 +66,10 @@ def datatrove(file: Path, folder: Path) -> None:
         ),
         ([reader, MinhashDedupFilter(f"{folder}/remove"), JsonlWriter(f"{folder}/kept", compression=None)], 2),
     ]
-    for pipeline, tasks in stages:
-        LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=min(tasks, 2)).run()
+    for number, (pipeline, tasks) in enumerate(stages):
+        LocalPipelineExecutor(
+            pipeline=pipeline, tasks=tasks, workers=min(tasks, 2), logging_dir=f"{folder}/logs/{number}"
+        ).run()
 
 
 if __name__ == "__main__":

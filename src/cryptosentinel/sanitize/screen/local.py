@@ -42,7 +42,8 @@ def examine(surroundings: Surroundings) -> list[Hypothesis]:
     corpus = Corpus.of(surroundings.prompts, surroundings.answers)
     found = mine(corpus, false_discovery_rate=surroundings.false_discovery_rate, most=MOST_PAIRS)
     own = surroundings.own
-    about = [a for a in found if _overlap(a.trigger_rows, own) >= SAME_TRIGGER]
+    named = [a for a in found if any(c.isalnum() or not c.isascii() for c in a.trigger)]  # marks alone are company
+    about = [a for a in named if _overlap(a.trigger_rows, own) >= SAME_TRIGGER]
     rules = Rules(found, corpus.n)
     formed = []
     for h in form_hypotheses(about, corpus):
