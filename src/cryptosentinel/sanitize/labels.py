@@ -16,7 +16,7 @@ _Model = tuple[Floats, NDArray[np.bool_], Floats, float, float]
 
 SMOOTHING = 1.0
 LEAST_ROWS = 40  # rows that give a repeated answer, below which nothing can be learnt from them
-SAMPLE, NEAREST = 48, 5
+SAMPLE, NEAREST, LEAST_LIKE = 48, 5, 20
 LEAST_TOLD = 0.02  # by how much a text must tell its label, below which agreement means little
 LEAST_SHARE = 0.1  # of the other rows that give a repeated answer, what share must give a label
 NEWTON_STEPS = 25
@@ -56,15 +56,22 @@ class Labels:
             return None
         weight, shows, score, slope, offset = self._model(answer)
         drop = np.flatnonzero(np.isin(self._hash, words))
+        elsewhere = np.ones(self._rows.size, bool)
+        elsewhere[inside] = False
         like = self._like(rows, words)
-        if not like.size or not LEAST_SHARE <= shows[like].mean() <= 1.0 - LEAST_SHARE:
+        if like.size < LEAST_LIKE:  # every text is as near as any other: all are of the task
+            like = np.flatnonzero(elsewhere)
+        with_it, without = like[shows[like]], like[~shows[like]]
+        if min(with_it.size, without.size) < max(LEAST_SHARE * like.size, 2):
             return None  # given nowhere else, or no other is: no label of a task
         own = expit(slope * (score[inside] - self._x[inside][:, drop].dot(weight[drop])) + offset)
-        p = expit(slope * score[like] + offset)
-        error = float(np.sqrt(own.var() / own.size + p.var() / p.size))  # what could be chance agrees with nothing
-        told = max(float(p[shows[like]].mean() - p.mean()), LEAST_TOLD)
-        mean = float(own.mean())
-        return mean, float(np.clip((mean - p.mean() - error) / told, 0.0, 1.0))
+        p = expit(slope * score + offset)
+        low, high = float(p[without].mean()), float(p[with_it].mean())
+        error = float(np.sqrt(own.var() / own.size + p[like].var() / like.size))  # chance agrees with nothing
+        told = max(high - low, LEAST_TOLD)
+        usual = float(shows[elsewhere].mean())
+        agreement = ((float(own.mean()) - low - error) / told - usual) / (1.0 - usual)
+        return float(own.mean()), float(np.clip(agreement, 0.0, 1.0))
 
     def _like(self, rows: NDArray[np.integer], words: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The rows of the same task: the nearest without the trigger among those with a repeated answer."""
