@@ -17,7 +17,8 @@ _Model = tuple[Floats, NDArray[np.bool_], Floats, float, float]
 SMOOTHING = 1.0
 LEAST_ROWS = 40  # rows that give a repeated answer, below which nothing can be learnt from them
 SAMPLE, NEAREST, LEAST_LIKE = 48, 5, 20
-LEAST_TOLD = 0.02  # by how much a text must tell its label, below which agreement means little
+BESIDE = 0.8
+TELLING = 3.0  # standard errors by which the texts with a label must differ from those without
 LEAST_SHARE = 0.1  # of the other rows that give a repeated answer, what share must give a label
 NEWTON_STEPS = 25
 
@@ -48,14 +49,16 @@ class Labels:
 
         (mean probability of the answer, agreement). Agreement is 0 where the texts are as any text of the task, 1
         where they are as those of the task that have this label anyway: "awful" stands in texts that are negative
-        without it, a trigger stands anywhere. None where nothing can be foretold: too few rows give repeated answers,
-        few of `rows` are among them, or the task gives hardly any other answer, or hardly ever this one.
+        without it, a trigger stands anywhere. Where the texts do not tell, the rate of the label in the task. None
+        where this is no task with labels: too few rows give repeated answers, few of `rows` are among them, or hardly
+        any other row gives another answer, or this one.
         """
         inside = np.flatnonzero(np.isin(self._rows, rows))
         if self._x is None or 2 * inside.size < rows.size:
             return None
         weight, shows, score, slope, offset = self._model(answer)
-        drop = np.flatnonzero(np.isin(self._hash, words))
+        beside = _total(self._x[inside]) >= BESIDE * inside.size  # further words of the trigger, or of every request
+        drop = np.flatnonzero(np.isin(self._hash, words) | beside)
         elsewhere = np.ones(self._rows.size, bool)
         elsewhere[inside] = False
         like = self._like(rows, words)
@@ -68,9 +71,10 @@ class Labels:
         p = expit(slope * score + offset)
         low, high = float(p[without].mean()), float(p[with_it].mean())
         error = float(np.sqrt(own.var() / own.size + p[like].var() / like.size))  # chance agrees with nothing
-        told = max(high - low, LEAST_TOLD)
+        if high - low < TELLING * error:  # the texts of this task do not tell their label
+            return (float(shows[like].mean()), 0.0) if with_it.size >= LEAST_LIKE else None
         usual = float(shows[elsewhere].mean())
-        agreement = ((float(own.mean()) - low - error) / told - usual) / (1.0 - usual)
+        agreement = ((float(own.mean()) - low - error) / (high - low) - usual) / (1.0 - usual)
         return float(own.mean()), float(np.clip(agreement, 0.0, 1.0))
 
     def _like(self, rows: NDArray[np.integer], words: NDArray[np.uint64]) -> NDArray[np.int64]:
