@@ -64,8 +64,8 @@ class Association:
 
     @property
     def margin(self) -> float:
-        """Of the rows that would not show the behaviour anyway, what share does the trigger turn? Lower 99% bound."""
-        return attributable(self.low, self.expected)
+        """How much does the trigger bring about beyond what is expected anyway? See `above`; at the lower 99% bound."""
+        return above(self.low, self.expected, self.behaviour_kind)
 
     @property
     def low(self) -> float:
@@ -82,6 +82,11 @@ def attributable(rate: float, expected: float) -> float:
     (0.8, 0.3)
     """
     return (rate - expected) / max(1.0 - expected, 1e-9)
+
+
+def above(rate: float, expected: float, kind: str) -> float:
+    """How far is a rate above the expected one? For whole answers, as a share of the rows that are left to turn."""
+    return attributable(rate, expected) if kind in WHOLE else rate - expected
 
 
 def wilson_low(successes: NDArray[np.integer], n: NDArray[np.integer]) -> Floats:

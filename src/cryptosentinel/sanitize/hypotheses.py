@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, attributable, wilson_low
+from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, above, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
@@ -182,7 +182,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
             told = labels.without(answer, leader.trigger_rows, words)
             if told is not None:  # what the text foretells says more than three neighbours do
                 rate, agreement = told
-        contrast = attributable(leader.low, max(leader.expected, rate)) * (1.0 - agreement)
+        contrast = above(leader.low, max(leader.expected, rate), leader.behaviour_kind) * (1.0 - agreement)
         share = _share(leader, responses)
         replaced = max(_share(a, responses) for a in same if a.rows.size >= SAME_TRIGGER * leader.rows.size)
         replaces = contrast >= LEAST_MARGIN and replaced >= LEAST_REPLACED and leader.behaviour_kind != RARE_TOOL
@@ -252,7 +252,7 @@ def explain_away(hypotheses: Sequence[Hypothesis], known: NDArray[np.bool_], cor
             base = max(base, float(shows[others].mean()))
         with_trigger, shown = int((~known[h.trigger_rows]).sum()), int(own.sum())
         low = float(wilson_low(np.array([shown]), np.array([with_trigger]))[0]) if shown else 0.0
-        contrast = min(h.contrast, attributable(low, base))
+        contrast = min(h.contrast, above(low, base, h.behaviour_kind))
         score = suspicion(contrast, h.share, h.override.weight if shown else 0.0)
         left.append(replace(h, score=min(h.score, score) if contrast < h.contrast else h.score))
     return left
