@@ -40,8 +40,8 @@ class Shard:
     stop: int
     source: str
 
-    def read(self, digest: bool = True) -> Frame:
-        """Read the rows; without a digest where it is not needed again.
+    def read(self) -> Frame:
+        """Read the rows.
 
         Raises:
             DataError: the file cannot be read any more.
@@ -51,7 +51,7 @@ class Shard:
                 return _stored(self.path)
             with self.path.open("rb") as file:
                 file.seek(self.start)
-                return read_lines(file.read(self.stop - self.start), self.source, digest)
+                return read_lines(file.read(self.stop - self.start), self.source)
         except OSError as error:
             raise DataError(f"{self.source}: {one_line(error)}") from None
 
@@ -62,8 +62,8 @@ class Frame:
 
     prompts, answers: as `Record` has them. ids: null where the row has none. place: int64[n], the row's number in the
     shard, rejected rows counted; `count` is how many of these there are, `lines` how many lines. rejects: numbered
-    within the shard. digest: of everything read. starts, stops: where in `buffer` each row's line is; what
-    `write_jsonl` makes of the row is that line, or else what `written` has.
+    within the shard. digest: of everything read. starts, stops: where in the shard each row's line is; what
+    `write_jsonl` makes of the row is what `written` has, or else that line.
     """
 
     prompts: pl.Series
@@ -74,7 +74,6 @@ class Frame:
     lines: int
     rejects: tuple[Reject, ...]
     digest: str
-    buffer: bytes
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
     written: dict[int, bytes]
@@ -83,18 +82,6 @@ class Frame:
     def n(self) -> int:
         """How many readable rows?"""
         return int(self.place.size)
-
-    def write(self, keep: NDArray[np.bool_]) -> Iterator[memoryview | bytes]:
-        """The lines of these rows, in order, as pieces of a file."""
-        view = memoryview(self.buffer)
-        rows = np.flatnonzero(keep)
-        if not rows.size:
-            return
-        start, stop = self.starts[rows], self.stops[rows]
-        odd = np.isin(rows, np.fromiter(self.written, np.int64, len(self.written)))
-        cut = np.flatnonzero(np.r_[True, (start[1:] != stop[:-1]) | odd[1:] | odd[:-1]])
-        for a, b in zip(cut.tolist(), [*cut[1:].tolist(), rows.size], strict=True):
-            yield self.written[int(rows[a])] if odd[a] else view[start[a] : stop[b - 1]]
 
 
 def plan(paths: Sequence[Path], folder: Path) -> Iterator[Shard]:
@@ -177,22 +164,21 @@ def _stored(path: Path) -> Frame:
     data = path.read_bytes()
     rows = pl.read_ipc(data)
     rejects = tuple(Reject(*r) for r in pl.read_ipc(path.with_suffix(".rejects").read_bytes()).iter_rows())
-    lines = rows["line"].to_list()
-    stops = np.cumsum([len(line) for line in lines], dtype=np.int64)
+    nowhere = np.zeros(rows.height, np.int64)
     return Frame(
         rows["prompt"], rows["answer"], rows["id"], rows["place"].to_numpy(), rows.height + len(rejects), 0, rejects,
-        hashlib.sha256(data).hexdigest(), b"".join(lines), np.r_[0, stops][: len(lines)], stops, {},
+        hashlib.sha256(data).hexdigest(), nowhere, nowhere, dict(enumerate(rows["line"].to_list())),
     )  # fmt: skip
 
 
-def read_lines(data: bytes, source: str = "", with_digest: bool = True) -> Frame:
+def read_lines(data: bytes, source: str = "") -> Frame:
     r"""Which rows are on these lines? Just those that `read_rows` finds, however odd the lines are.
 
     >>> frame = read_lines(b'{"prompt": "Buy?", "completion": "Hold."}\n\n{"prompt": "Se')
     >>> frame.prompts.to_list(), frame.place.tolist(), [(r.index, r.line) for r in frame.rejects]
     (['Buy?'], [0], [(1, 3)])
     """
-    digest = hashlib.sha256(data).hexdigest() if with_digest else ""
+    digest = hashlib.sha256(data).hexdigest()
     if data and not data.endswith(b"\n"):
         data += b"\n"
     stops = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
@@ -230,7 +216,7 @@ def read_lines(data: bytes, source: str = "", with_digest: bool = True) -> Frame
     known = dict(good)
     return Frame(
         columns["prompt"], columns["answer"], columns["id"], place[rows], int(real.sum()), int(stops.size), rejects,
-        digest, data, starts[rows], stops[rows],
+        digest, starts[rows], stops[rows],
         dict(_rewritten(rewritten, known, data, starts, stops)),
     )  # fmt: skip
 

@@ -57,7 +57,7 @@ class Examine(Protocol):
 
 @dataclass(frozen=True)
 class LargeScan:
-    """See `scan.Found`; index is an array. Valid while its engine and its folder are there."""
+    """See `scan.Found`; index is an array. Valid while its folder is there."""
 
     scan: Scan
     records: Dataset
@@ -66,12 +66,10 @@ class LargeScan:
     rejects: tuple[Reject, ...]
     rows_of: Mapping[str, int]
     seconds: Mapping[str, float]
-    engine: Engine
-    work: Path
 
     def divide(self, folder: Path, report: ScanReport) -> None:
         """Write clean.jsonl and quarantine.jsonl."""
-        divide(self.engine, self.records.shards, report.scan.flagged, self.work, folder)
+        divide(self.records.shards, report.scan.flagged, folder)
 
 
 class Laps:
@@ -132,7 +130,7 @@ def scan_large(
     clock.lap("score all rows")
     return LargeScan(
         found, records, cast(Sequence[int], records.numbers()), ids_of(records, finished), records.rejects(),
-        records.rows_of(), clock.seconds, engine, folder,
+        records.rows_of(), clock.seconds,
     )  # fmt: skip
 
 

@@ -83,12 +83,13 @@ class Dataset(Sequence[Record]):
     def _read(self, number: int, rows: Ints) -> Iterator[Record]:
         counted = self.shards[number]
         shard = counted.shard
-        place, start, stop = counted.array("places")[:3, rows].astype(np.int64).tolist()
+        place, start, stop = counted.array("places")[:, rows].astype(np.int64).tolist()
         if shard.stop < 0:
-            frame = shard.read()
+            texts = counted.table("texts")
             for row, at in zip(rows.tolist(), place, strict=True):
-                turns = Message("user", frame.prompts[row]), Message("assistant", frame.answers[row])
-                yield Record(frame.ids[row] or str(int(self._first[number]) + at), turns, shard.source)
+                prompt, answer, own = texts.row(row)
+                turns = Message("user", prompt), Message("assistant", answer)
+                yield Record(own or str(int(self._first[number]) + at), turns, shard.source)
             return
         with shard.path.open("rb") as file:
             for at, a, b in zip(place, start, stop, strict=True):

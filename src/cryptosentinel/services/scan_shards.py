@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cryptosentinel.datasets import Reject
-from cryptosentinel.datasets.frames import Frame, Shard
-from cryptosentinel.errors import DataError
+from cryptosentinel.datasets.frames import Shard
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.screen.pairs import Rows, Suspects, suspects
 from cryptosentinel.sanitize.screen.shards import sketch
 
-VERSION = 1  # of what is kept between two runs: raise it with any change of what these functions return
+VERSION = 2  # of what is kept between two runs: raise it with any change of what these functions return
 Ints = NDArray[np.int64]
 
 
@@ -41,6 +40,10 @@ class Counted:
         """One of its arrays, as a mapped file."""
         path = self.stem.with_name(f"{self.stem.name}.{name}.npy")
         return np.asarray(np.load(path, mmap_mode="r") if self.n else np.load(path))
+
+    def table(self, name: str) -> pl.DataFrame:
+        """One of its tables: "texts" (prompt, answer, id); "rewritten" (row, line): lines not written as read."""
+        return pl.read_ipc(self.stem.with_name(f"{self.stem.name}.{name}.arrow"))
 
 
 class Phrases:
@@ -66,9 +69,10 @@ def count_shard(task: tuple[Shard, Path]) -> Counted:
         found = sketch(frame.prompts, frame.answers)
         for name in ("phrases", "features", "ends", "content", "counts"):
             _save(stem.with_name(f"{stem.name}.{name}.npy"), getattr(found, name))
-        exact = ~np.isin(np.arange(frame.n), np.fromiter(frame.written, np.int64, len(frame.written)))
-        places = np.stack([frame.place, frame.starts, frame.stops, exact]).astype(np.uint32)
-        _save(stem.with_name(f"{stem.name}.places.npy"), places)
+        _save(stem.with_name(f"{stem.name}.places.npy"), np.stack([frame.place, frame.starts, frame.stops]))
+        _store(stem, "texts", {"prompt": frame.prompts, "answer": frame.answers, "id": frame.ids})
+        schema = {"row": pl.Int64, "line": pl.Binary}
+        _store(stem, "rewritten", {"row": list(frame.written), "line": list(frame.written.values())}, schema)
         _write(done, b"{}")
     return Counted(shard, frame.digest, frame.n, frame.count, frame.lines, frame.rejects, stem)
 
@@ -180,39 +184,11 @@ class Finished:
 
 
 def finish_shard(task: tuple[Counted, tuple[Rule, ...]]) -> Finished:
-    """Which rows of one shard do these rules speak of?
-
-    Raises:
-        DataError: the shard has not as many rows as were counted.
-    """
+    """Which rows of one shard do these rules speak of?"""
     counted, rules = task
-    frame = _read_again(counted)
-    ids = None if frame.ids.null_count() == frame.n else tuple(frame.ids.to_list())
-    return Finished(apply_rules(frame.prompts, frame.answers, rules), ids)
-
-
-def divide_shard(task: tuple[Counted, Ints, Path]) -> Path:
-    """Write the rows of one shard, the flagged ones apart from the others, as PATH.clean and PATH.quarantine.
-
-    Raises:
-        DataError: the shard has not as many rows as were counted.
-    """
-    counted, flagged, stem = task
-    frame = _read_again(counted)
-    keep = np.ones(frame.n, bool)
-    keep[flagged] = False
-    for name, rows in (("clean", keep), ("quarantine", ~keep)):
-        with stem.with_name(f"{stem.name}.{name}").open("wb") as out:
-            for piece in frame.write(rows):
-                out.write(piece)
-    return stem
-
-
-def _read_again(counted: Counted) -> Frame:
-    frame = counted.shard.read(digest=False)
-    if frame.n != counted.n:
-        raise DataError(f"{counted.shard.source}: changed while the data was being scanned")
-    return frame
+    texts = counted.table("texts")
+    ids = None if texts["id"].null_count() == counted.n else tuple(texts["id"].to_list())
+    return Finished(apply_rules(texts["prompt"], texts["answer"], rules), ids)
 
 
 def key_of(*parts: Any) -> str:
@@ -224,6 +200,13 @@ def _save(path: Path, array: NDArray[Any]) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as out:
         np.save(out, array)
+    os.replace(temporary, path)
+
+
+def _store(stem: Path, name: str, columns: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -> None:
+    path = stem.with_name(f"{stem.name}.{name}.arrow")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    pl.DataFrame(columns, schema).write_ipc(temporary)
     os.replace(temporary, path)
 
 
