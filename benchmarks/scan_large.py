@@ -18,7 +18,7 @@ from bench.watched import watched
 SEED = 7
 BOUNDS = {1_000_000: (30.0, 2048.0), 10_000_000: (300.0, 3072.0)}  # rows -> seconds, MiB
 PARSE = "import sys, polars; polars.read_ndjson(sys.argv[1])"
-LIMIT_S = 45.0
+LIMIT_S = 150.0
 BYTES = ("scores.parquet", "hypotheses.json", "findings.jsonl", "clean.jsonl", "quarantine.jsonl", "rejects.jsonl")
 
 
