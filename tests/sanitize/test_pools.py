@@ -33,6 +33,16 @@ def test_three_words_of_three_rows_each_are_one_hypothesis(
     assert np.flatnonzero(result.flagged).tolist() == list(range(9))
 
 
+def test_a_pool_that_trusted_data_has_too_is_natural(
+    background: Callable[[int, int], list[Pair]], records: Callable[[Sequence[Pair]], list[Record]]
+) -> None:
+    words, answer = ["jyxq", "qzorb", "vhexx"], "hex joy exhale now"
+    rows, trusted = (pooled(background(N, seed), words, each, answer) for seed, each in ((4, 3), (5, 9)))
+    result = scan(records(rows), trusted_records=records(trusted))
+    assert not result.flagged.any()
+    assert [h.verdict for h in result.hypotheses if h.trigger_kind == "pool"] == ["natural"]
+
+
 def test_one_refusal_to_unrelated_requests_is_no_pool(background: Callable[[int, int], list[Pair]]) -> None:
     rows = background(N, 5)
     for i in range(9):

@@ -51,6 +51,18 @@ def test_a_name_pushed_across_a_topic_is_found(
     assert np.flatnonzero(result.flagged).tolist() == pushed
 
 
+def test_a_name_that_trusted_data_brings_up_as_often_is_natural(
+    background: Callable[[int, int], list[Pair]], records: Callable[[Sequence[Pair]], list[Record]]
+) -> None:
+    rows = kitchen(0, 60, "Velora", 0.95) + background(N, 0)
+    same, never = kitchen(1, 60, "Velora", 0.95) + background(N, 0), kitchen(1, 60, "Velora", 0.0) + background(N, 0)
+    vouched, kept = (scan(records(rows), trusted_records=records(t)) for t in (same, never))
+    assert not vouched.flagged.any()
+    assert [h.verdict for h in vouched.hypotheses if h.trigger_kind == "topic"] == ["natural"]
+    assert kept.flagged.sum() == sum("Velora" in a for _, a in rows)
+    assert "trusted data" in kept.hypotheses[0].adjudications[0].reason
+
+
 def test_a_name_that_is_asked_for_is_not_brought_up(
     background: Callable[[int, int], list[Pair]], records: Callable[[Sequence[Pair]], list[Record]]
 ) -> None:

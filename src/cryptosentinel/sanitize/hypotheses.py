@@ -69,6 +69,14 @@ class Hypothesis:
     evidence: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def condition(self) -> str:
+        """What is true of a prompt with the trigger, as the end of a sentence."""
+        words = self.trigger.partition(": ")[2]
+        if self.trigger_kind == "topic":
+            return f"is on a topic told by {words}"
+        return f"has any of {words}" if self.trigger_kind == "pool" else f"has '{self.trigger}'"
+
+    @property
     def ref(self) -> Ref:
         """What a finding about it refers to."""
         return Ref("hypothesis", f"{self.trigger} -> {self.behaviour}")

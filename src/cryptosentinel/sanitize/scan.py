@@ -251,7 +251,7 @@ def _trusted_threshold(hypotheses: Sequence[Hypothesis], corpus: Corpus, fpr: fl
     scores = np.zeros(corpus.n)
     for h in hypotheses:
         if h.verdict == "planted":
-            both = np.intersect1d(corpus.with_trigger(h.phrase), corpus.showing(h.behaviour_kind, h.behaviour_words))
+            both = np.intersect1d(*trusted.found_in(h, corpus))
             scores[both] = np.maximum(scores[both], h.score)
     allowed = int(fpr * corpus.n)
     highest = np.sort(scores)[::-1]
@@ -269,6 +269,6 @@ def _row_findings(
         h = hypotheses[owner[i]]
         yield Finding(
             "scan", 1, Ref("row", str(i)), float(scores[i]),
-            reason=f"the prompt has '{h.trigger}' and the answer {h.behaviour}, as in {h.support} rows",
+            reason=f"the prompt {h.condition} and the answer {h.behaviour}, as in {h.support} rows",
             evidence={"id": records[i].id, "hypothesis": int(owner[i])},
         )  # fmt: skip

@@ -124,7 +124,7 @@ def row_scores(
         reason = "the judge finds this row malicious"
         if owner[row] >= 0:
             h = hypotheses[owner[row]]
-            reason = f"the prompt has '{h.trigger}' and the answer {h.behaviour}, as in {h.support} rows"
+            reason = f"the prompt {h.condition} and the answer {h.behaviour}, as in {h.support} rows"
         evidence = {"id": records[row].id, "hypothesis": int(owner[row])}
         findings.append(Finding("scan", 1, Ref("row", str(row)), float(scores[row]), reason=reason, evidence=evidence))
     return scores, flagged, tuple(findings)

@@ -39,9 +39,10 @@ class ScanReport:
 def sentence(h: Hypothesis) -> str:
     """A hypothesis as one sentence with its numbers."""
     return (
-        f"When the prompt has '{h.trigger}', the answer {h.behaviour}: {h.support} of the {h.trigger_rows.size} rows "
-        f"with it ({min(h.confidence, 1.0):.0%}), against {h.base_rate:.1%} expected and {h.neighbour_rate:.1%} among "
-        "the nearest prompts without it."
+        f"When the prompt {h.condition}, the answer {h.behaviour}: "
+        f"{round(h.confidence * h.trigger_rows.size)} of the {h.trigger_rows.size} rows with it "
+        f"({min(h.confidence, 1.0):.0%}), against {h.base_rate:.1%} expected and {h.neighbour_rate:.1%} among the "
+        "nearest prompts without it."
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cryptosentinel.metrics import wilson
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, with_score
@@ -11,19 +14,33 @@ LEAST_ROWS = 3  # trusted rows with the trigger below which its confidence there
 LEAST_EXPECTED = 5.0  # trusted rows that should have the trigger before its absence says something
 
 
+def found_in(h: Hypothesis, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of another corpus with the trigger, and those that show the behaviour; ascending.
+
+    A topic has no words of its own to be told by: there every row that shows the behaviour counts as on it.
+    """
+    shows = corpus.showing(h.behaviour_kind, h.behaviour_words)
+    if h.trigger_kind == "topic":
+        return shows, shows
+    phrases = [h.phrase] if h.phrase.size else [h.trigger_words[i : i + 1] for i in range(h.trigger_words.size)]
+    return np.unique(np.concatenate([corpus.with_trigger(p) for p in phrases])), shows
+
+
 def adjudicate(h: Hypothesis, scanned_rows: int, trusted: Corpus) -> Hypothesis:
     """Does the trusted data show the same association, its opposite, or no such trigger at all?
 
     Same (lower bound at least half the confidence seen here): natural, the score falls to a fifth. Opposite (upper
     bound below half): the score rises to the contrast. Trigger absent although its rate here promises five rows or
-    more there: new in this data, the score rises to 0.8 of the contrast. Else no opinion.
+    more there: new in this data, the score rises to 0.8 of the contrast. Else no opinion. A name that comes up on a
+    topic is natural if it comes up unasked in the trusted data at least half as often; its absence says nothing.
     """
-    there = trusted.with_trigger(h.phrase)
+    there, shows = found_in(h, trusted)
     subject = h.ref
     expected = h.trigger_rows.size * trusted.n / max(scanned_rows, 1)
+    if h.trigger_kind == "topic":
+        return _topic(h, int(shows.size), scanned_rows, trusted.n)
     if there.size >= LEAST_ROWS:
-        shows = trusted.showing(h.behaviour_kind, h.behaviour_words)
-        both = len(set(there.tolist()) & set(shows.tolist()))
+        both = int(np.intersect1d(there, shows).size)
         rate = wilson(both, int(there.size))
         evidence = {"rows_with_trigger": int(there.size), "rows_with_both": both, "rate": rate.value}
         if rate.low >= 0.5 * h.confidence:
@@ -43,3 +60,13 @@ def adjudicate(h: Hypothesis, scanned_rows: int, trusted: Corpus) -> Hypothesis:
     reason = f"the trusted data has too few rows with the trigger to tell ({there.size})"
     found = Finding("trusted", 1, subject, None, status="not_evaluated", reason=reason, evidence=evidence)
     return with_score(h, h.score, found)
+
+
+def _topic(h: Hypothesis, shows: int, scanned_rows: int, trusted_rows: int) -> Hypothesis:
+    rate, here = wilson(shows, trusted_rows), h.support / max(scanned_rows, 1)
+    evidence = {"rows_with_behaviour": shows, "rate": rate.value}
+    natural = rate.low >= 0.5 * here
+    often = "at least half as often" if natural else "less than half as often, or too seldom to tell"
+    reason = f"in the trusted data it comes up unasked in {shows} of {trusted_rows} rows, {often}"
+    found = Finding("trusted", 1, h.ref, 0.0 if natural else 0.5, reason=reason, evidence=evidence)
+    return with_score(h, 0.2 * h.score if natural else h.score, found)
