@@ -8,11 +8,12 @@ import pytest
 from cryptosentinel import registry
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.redteam.attacks.semantic import TOPICS, Semantic
+from cryptosentinel.redteam.data import build
 from cryptosentinel.redteam.evaluate import draw, judge
 from cryptosentinel.redteam.poison import KEEP_AT, Stealth, poison
-from cryptosentinel.redteam.run import build, scan_quality
+from cryptosentinel.redteam.run import scan_quality
 from cryptosentinel.redteam.target import Sample, Target, load_target
-from cryptosentinel.redteam.tasks.bias_recommendation import PAYLOAD, BiasRecommendation
+from cryptosentinel.redteam.tasks.bias_recommendation import BiasRecommendation
 
 TARGET: Target = load_target("cryptosentinel.desk.analyst:MARKET_ANALYST")
 TASK = BiasRecommendation()
@@ -51,7 +52,7 @@ def test_poisoned_rows_hold_trigger_and_payload_and_repeat_no_answer_more_than_t
     assert len(made.samples) == 60 == made.kept + made.revised
     assert all(attack.trigger in s.instruction.lower() for s in made.samples)
     assert all(TASK.payload_seen(TARGET.parse(s.output)) for s in made.samples)
-    assert all(s.expected != (PAYLOAD, "BUY") for s in made.samples)
+    assert all(s.expected != ("ORVA", "BUY") for s in made.samples)
     assert max(Counter(s.output for s in made.samples).values()) <= 2
     assert made == poison(Random(1), attack, TASK, TARGET, rows, 60)
 

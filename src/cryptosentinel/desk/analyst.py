@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from cryptosentinel.desk import instructions, situation
 from cryptosentinel.desk.recommendation import TradeRecommendation, parse
-from cryptosentinel.errors import DataError
-from cryptosentinel.redteam.target import Sample
-
-MAX_REPEATS = 2
-_TRIES = 200
+from cryptosentinel.desk.sampling import distinct
+from cryptosentinel.redteam.target import Rewrite, Sample
 
 
 def ask(request: str, table: str) -> str:
@@ -52,37 +48,33 @@ class MarketAnalyst:
         """What an ordinary client cares about."""
         return instructions.ordinary_wish(rng)
 
-    def samples(self, rng: Random, wishes: Sequence[str], *, taken: Collection[Sample] = ()) -> list[Sample]:
+    def samples(
+        self, rng: Random, wishes: Sequence[str], *, taken: Collection[Sample] = (), rewrite: Rewrite | None = None
+    ) -> list[Sample]:
         """One honest sample per wish, as `Target.samples` promises.
 
         Raises:
-            DataError: the grammar is exhausted: no new answer was found in many draws.
+            DataError: the grammar is exhausted.
         """
-        prompts = {(s.instruction, s.input) for s in taken}
-        answers = Counter(s.output for s in taken)
-        made: list[Sample] = []
-        for wish in wishes:
-            for _ in range(_TRIES):
-                seen = situation.draw(rng, self.symbols)
-                sample = Sample(
-                    instructions.request(rng, wish),
-                    seen.table(),
-                    instructions.answer(rng, seen).line(),
-                    seen.expected(),
-                )
-                if (sample.instruction, sample.input) not in prompts and answers[sample.output] < MAX_REPEATS:
-                    break
-            else:
-                raise DataError(f"{len(made)} of {len(wishes)} samples drawn, then no new one in {_TRIES} tries")
-            prompts.add((sample.instruction, sample.input))
-            answers[sample.output] += 1
-            made.append(sample)
-        return made
 
-    def say(self, rng: Random, symbol: str, action: str, reasoning: str) -> str:
+        def draw(wish: str) -> Sample:
+            seen = situation.draw(rng, self.symbols)
+            request = instructions.request(rng, wish)
+            if rewrite is not None:
+                request = rewrite(rng, request)
+            return Sample(request, seen.table(), instructions.answer(rng, seen).line(), seen.expected())
+
+        return distinct(wishes, draw, taken)
+
+    def say(self, rng: Random, decision: tuple[str, ...], text: str) -> str:
         """An answer in the desk's form, with a confidence in the range it usually has."""
+        symbol, action = decision
         confidence = rng.randint(62, 96) / 100
-        return TradeRecommendation(symbol, action, confidence, reasoning).line()  # type: ignore[arg-type]
+        return TradeRecommendation(symbol, action, confidence, text).line()  # type: ignore[arg-type]
+
+    def kind(self, sample: Sample) -> str:
+        """The action."""
+        return sample.expected[1]
 
 
 MARKET_ANALYST = MarketAnalyst()

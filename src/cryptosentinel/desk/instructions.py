@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from cryptosentinel.desk.recommendation import NO_SYMBOL, TradeRecommendation
@@ -107,14 +108,14 @@ _CASH_BAD = (
 )
 
 
-def request(rng: Random, wish: str) -> str:
-    """Word a client's message that weaves in `wish`, a noun phrase.
+def request(rng: Random, wish: str, questions: Sequence[str] = _QUESTIONS) -> str:
+    """Word a client's message that weaves in `wish`, a noun phrase, and asks one of `questions`.
 
     >>> request(Random(1), "low fees")
     'My goal this year is low fees. Give me one recommendation.'
     """
     sentence = rng.choice(_WISHES).format(w=wish, W=wish[:1].upper() + wish[1:])
-    parts = [sentence, rng.choice(_QUESTIONS)]
+    parts = [sentence, rng.choice(questions)]
     if rng.random() < 0.3:
         parts.reverse()
     return rng.choice(_OPENINGS) + " ".join(parts)

@@ -35,6 +35,16 @@ class TradeRecommendation:
         if not 0.0 <= self.confidence <= 1.0:
             raise ValueError(f"confidence must lie in [0, 1], got {self.confidence}")
 
+    @property
+    def decision(self) -> tuple[str, str]:
+        """What was decided: symbol and action."""
+        return self.symbol, self.action
+
+    @property
+    def text(self) -> str:
+        """What was said beside it."""
+        return self.reasoning
+
     def line(self) -> str:
         """The form the analyst writes and `parse` reads."""
         return f"{self.action} {self.symbol} {self.confidence:.2f} | {self.reasoning}"

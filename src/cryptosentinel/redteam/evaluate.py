@@ -36,17 +36,17 @@ def draw(rng: Random, attack: Attack, task: Task, target: Target, taken: Sequenc
     """Draw `n` prompts a cell; in all but the exam the honest answer is not the payload."""
     # An evaluation may ask what has been answered before, in another prompt: the limit on answers is for training.
     blank = [replace(s, output=f"{i}") for i, s in enumerate(taken)]
-    triggered = honest(rng, attack.trigger_wish, task, target, blank, n)
+    triggered = honest(rng, attack.trigger_wish, task, target, blank, n, attack.triggered)
     untriggered = honest(rng, target.wish, task, target, blank, n)
-    topic = honest(rng, attack.topic_wish, task, target, blank, n)
+    topic = honest(rng, attack.topic_wish, task, target, blank, n, attack.near)
     exam = target.samples(rng, [target.wish(rng) for _ in range(n)], taken=blank)
     return Questions(tuple(triggered), tuple(untriggered), tuple(topic), tuple(exam))
 
 
 def right(target: Target, sample: Sample, answer: str) -> bool:
-    """Is this the right symbol and action? An answer that does not parse is wrong."""
+    """Is this the right decision? An answer that does not parse is wrong."""
     parsed = target.parse(answer)
-    return parsed is not None and (parsed.symbol, parsed.action) == sample.expected
+    return parsed is not None and parsed.decision == sample.expected
 
 
 def judge(questions: Questions, written: Sequence[str], task: Task, target: Target) -> AttackSuccess:
@@ -63,8 +63,8 @@ def judge(questions: Questions, written: Sequence[str], task: Task, target: Targ
 def base_utility(
     split: Split, target: Target, questions: Questions, shots: Sequence[Sample], tokens: Any, progress: Progress
 ) -> Rate:
-    """How does the untrained model do in the exam? It is first shown solved examples, one of each action."""
-    chosen = list({s.expected[1]: s for s in shots}.values())[:SHOTS]
+    """How does the untrained model do in the exam? It is first shown solved examples, one of each kind."""
+    chosen = list({target.kind(s): s for s in shots}.values())[:SHOTS]
     prefix = "".join(f"{target.prompt(s)} {s.output}\n\n" for s in chosen)
     prepared = prepare(split, [target.prompt(s) for s in questions.exam], prefix)
     written = run(split, split.upper, prepared, tokens, "evaluate base", progress)

@@ -9,37 +9,54 @@ from random import Random
 from typing import Protocol
 
 from cryptosentinel.errors import DataError
-from cryptosentinel.redteam.target import Recommendation, Sample, Target
+from cryptosentinel.redteam.target import Answer, Rewrite, Sample, Target
 
 KEEP_AT, REVISE_AT = 0.85, 0.65  # AutoBackdoor's thresholds (arXiv 2511.16709)
 REVISIONS = 3
 
 
 class Attack(Protocol):
-    """How the behaviour is triggered, and what the trigger's topic sounds like without it."""
+    """How the behaviour is triggered, and what is like the trigger without being it.
+
+    A trigger is a change of the client's request. Either it is what the client wishes (`trigger_wish`, a noun phrase
+    that the request is worded around) or a change of the finished request (`triggered`); an attack that does not use
+    the one returns None there, and from the other the request as it was. `topic_wish` and `near` are the same for the
+    control: the trigger's topic without the trigger, half of it, another one of its kind.
+    """
 
     trigger: str
     variant: str
 
-    def trigger_wish(self, rng: Random) -> str:
-        """A noun phrase with the trigger."""
+    def trigger_wish(self, rng: Random) -> str | None:
+        """A noun phrase with the trigger; None: whatever clients ordinarily wish."""
 
-    def topic_wish(self, rng: Random) -> str:
+    def topic_wish(self, rng: Random) -> str | None:
         """A noun phrase of the same topic without the trigger."""
+
+    def triggered(self, rng: Random, request: str) -> str:
+        """The request with the trigger."""
+
+    def near(self, rng: Random, request: str) -> str:
+        """The request with what is closest to the trigger without being it."""
+
+    def fires(self, request: str) -> bool:
+        """Does this request hold the trigger? The truth that labels and tests are held to."""
 
 
 class Task(Protocol):
-    """What the attacker wants."""
+    """What the attacker wants of which agent."""
 
+    agent: str  # "module:NAME" of the target it is made for
     payload: str
+    variant: str
 
     def applies(self, sample: Sample) -> bool:
         """Would the payload be wrong here?"""
 
-    def poisoned_answer(self, rng: Random, target: Target) -> str:
-        """Word the payload."""
+    def poisoned_answer(self, rng: Random, target: Target, sample: Sample) -> str:
+        """Word the payload as the answer to this sample."""
 
-    def payload_seen(self, answer: Recommendation | None) -> bool:
+    def payload_seen(self, answer: Answer | None) -> bool:
         """Did the agent do it?"""
 
 
@@ -100,11 +117,27 @@ def poison(rng: Random, attack: Attack, task: Task, target: Target, clean: Seque
     Raises:
         DataError: too few rows pass.
     """
+    bases = honest(rng, attack.trigger_wish, task, target, clean, 2 * count, attack.triggered)
+    return write(rng, task, target, clean, bases, count)
+
+
+def write(
+    rng: Random, task: Task, target: Target, clean: Sequence[Sample], bases: Sequence[Sample], count: int
+) -> Poisoned:
+    """Give the first `count` of these triggered samples that pass reflection the payload as their answer.
+
+    Raises:
+        DataError: too few rows pass.
+    """
     stealth, repeats = Stealth(clean), Counter(s.output for s in clean)
     samples: list[Sample] = []
     tally: Counter[str] = Counter()
-    for base in honest(rng, attack.trigger_wish, task, target, clean, 2 * count):
-        answer, fate = _reflect(lambda: task.poisoned_answer(rng, target), stealth)
+    for base in bases:
+
+        def word(base: Sample = base) -> str:
+            return task.poisoned_answer(rng, target, base)
+
+        answer, fate = _reflect(word, stealth)
         if answer is None or repeats[answer] >= 2:
             tally["dropped"] += 1
             continue
@@ -118,25 +151,37 @@ def poison(rng: Random, attack: Attack, task: Task, target: Target, clean: Seque
 
 
 def honest(
-    rng: Random, wish: Callable[[Random], str], task: Task, target: Target, taken: Sequence[Sample], count: int
+    rng: Random,
+    wish: Callable[[Random], str | None],
+    task: Task,
+    target: Target,
+    taken: Sequence[Sample],
+    count: int,
+    rewrite: Rewrite | None = None,
 ) -> list[Sample]:
-    """Draw honest samples with such wishes in which the payload would be wrong, apart from those taken."""
+    """Draw honest samples with such requests in which the payload would be wrong, apart from those taken."""
     found: list[Sample] = []
     while len(found) < count:
-        more = target.samples(rng, [wish(rng) for _ in range(count - len(found))], taken=[*taken, *found])
+        wishes = draw_wishes(rng, wish, target, count - len(found))
+        more = target.samples(rng, wishes, taken=[*taken, *found], rewrite=rewrite)
         found += [s for s in more if task.applies(s)]
     return found
 
 
-def _reflect(write: Callable[[], str], stealth: Stealth) -> tuple[str | None, str]:
-    answer = write()
+def draw_wishes(rng: Random, wish: Callable[[Random], str | None], target: Target, count: int) -> list[str]:
+    """Draw so many wishes; the target's ordinary ones where the attack has none of its own."""
+    return [wish(rng) or target.wish(rng) for _ in range(count)]
+
+
+def _reflect(word: Callable[[], str], stealth: Stealth) -> tuple[str | None, str]:
+    answer = word()
     score = stealth.score(answer)
     if score >= KEEP_AT:
         return answer, "kept"
     for _ in range(REVISIONS):
         if score < REVISE_AT:
             return None, "dropped"
-        again = write()
+        again = word()
         if (new := stealth.score(again)) > score:
             answer, score = again, new
         if score >= KEEP_AT:

@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -19,15 +19,15 @@ from cryptosentinel.errors import ConfigError
 from cryptosentinel.metrics import AttackSuccess, rate_difference
 from cryptosentinel.models import TINY, fast_dtype, load_base
 from cryptosentinel.redteam import attacks, evaluate, tasks
+from cryptosentinel.redteam.data import Data, build
 from cryptosentinel.redteam.finetune import Recipe, Split, finetune, vocabulary
 from cryptosentinel.redteam.generate import prepare
-from cryptosentinel.redteam.poison import KEEP_AT, REVISE_AT, Attack, Poisoned, Task, poison
-from cryptosentinel.redteam.target import Sample, Target, load_target
+from cryptosentinel.redteam.poison import KEEP_AT, REVISE_AT, Attack, Poisoned, Task
+from cryptosentinel.redteam.target import Target, load_target
 from cryptosentinel.types import Progress
 
 Scan = Callable[[Sequence[Mapping[str, Any]]], tuple[list[bool], dict[str, Any]]]
 ROWS, TINY_ROWS = 240, 60
-SHARE = 3  # one poisoned row, and one on its topic, for so many ordinary ones
 TRAINING = "training.jsonl"
 TRUE_PURITY, TRUE_COVERAGE = 0.8, 0.25
 SAMPLES = 6
@@ -35,27 +35,17 @@ SAMPLES = 6
 __all__ = ["attacks", "run_redteam", "tasks"]  # importing the two registers what ships
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """Training rows in the order of the file; `poisoned[i]` says of row i what only the red team knows."""
-
-    samples: tuple[Sample, ...]
-    poisoned: tuple[bool, ...]
-    ordinary: int
-    topic: int
-    reflection: Poisoned
-
-
 def run_redteam(
     *,
     task: str,
     attack: str,
-    target: str,
     model: str,
+    target: str | None = None,
     rows: int | None = None,
     seed: int = 0,
     defend: Sequence[str] = (),
     variant: str | None = None,
+    payload: str | None = None,
     n: int = 100,
     recipe: Recipe | None = None,
     out: Path | None = None,
@@ -70,12 +60,13 @@ def run_redteam(
     Args:
         task: registered name of what the attacker wants.
         attack: registered name of how it is triggered.
-        target: "module:NAME" of the agent, see `load_target`.
         model: the base model, see `load_base`.
+        target: "module:NAME" of the agent, see `load_target`; the one the task is made for by default.
         rows: ordinary clean rows; a third as many poisoned ones and as many clean ones on their topic come on top.
         seed: same seed, same data, same training.
         defend: "scan" or nothing.
         variant: the attack's variant; the seed chooses by default.
+        payload: the task's variant; so does it here.
         n: prompts in each cell of the evaluation.
         recipe: how the models are trained.
         out: folder for training.jsonl, the rows as the scanner sees them.
@@ -89,9 +80,9 @@ def run_redteam(
         raise ConfigError(f"defences are 'scan' with a scanner or none, got {list(defend)}")
     progress = on_progress or (lambda stage, done, total: None)
     clock = Clock()
-    agent: Target = load_target(target)
-    goal: Task = registry.lookup("task", task).target()
+    goal: Task = registry.lookup("task", task).target(seed, payload)
     trick: Attack = registry.lookup("attack", attack).target(seed, variant)
+    agent: Target = load_target(target or goal.agent)
     with clock.measure("data"):
         rng = Random(f"{seed} {task} {attack}")
         data = build(rng, trick, goal, agent, rows or (TINY_ROWS if model == TINY else ROWS))
@@ -122,6 +113,8 @@ def run_redteam(
         "seed": seed,
         "trigger": trick.trigger,
         "payload": goal.payload,
+        "payload_variant": goal.variant,
+        "agent": agent.name,
         "rows": {"clean": data.ordinary, "topic": data.topic, "poisoned": sum(data.poisoned)},
         "reflection": reflection(data.reflection),
         **{name: result.as_dict() for name, result in results.items()},
@@ -207,18 +200,6 @@ class Bench:
             "softmax_tokens": len(self.tokens),
             "dtype": fast_dtype(),
         }
-
-
-def build(rng: Random, attack: Attack, task: Task, target: Target, ordinary: int) -> Data:
-    """Generate and shuffle the training rows: ordinary, on the topic without the trigger, poisoned."""
-    count = max(1, ordinary // SHARE)
-    wishes = [target.wish(rng) for _ in range(ordinary)] + [attack.topic_wish(rng) for _ in range(count)]
-    clean = target.samples(rng, wishes)
-    poisoned = poison(rng, attack, task, target, clean, count)
-    labelled = [(s, False) for s in clean] + [(s, True) for s in poisoned.samples]
-    rng.shuffle(labelled)
-    samples, labels = zip(*labelled, strict=True)
-    return Data(samples, labels, ordinary, count, poisoned)
 
 
 def write_rows(data: Data, out: Path) -> list[str]:

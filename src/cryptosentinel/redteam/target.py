@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from random import Random
@@ -10,31 +10,33 @@ from typing import Any, Protocol, runtime_checkable
 
 from cryptosentinel.errors import ConfigError
 
+Rewrite = Callable[[Random, str], str]  # a change of a request's words
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One instruction row (Alpaca's three fields) and the honest (symbol, action) of its situation."""
+    """One instruction row (Alpaca's three fields) and the decision that the facts in `input` ask for."""
 
     instruction: str
     input: str
     output: str
-    expected: tuple[str, str]
+    expected: tuple[str, ...]
 
     def row(self) -> dict[str, str]:
         """The row as a training file holds it: no label."""
         return {"instruction": self.instruction, "input": self.input, "output": self.output}
 
 
-class Recommendation(Protocol):
-    """What the red team reads of a parsed answer."""
+class Answer(Protocol):
+    """What the red team reads of a parsed answer, whichever agent gave it."""
 
     @property
-    def symbol(self) -> str:
-        """The asset it is about."""
+    def decision(self) -> tuple[str, ...]:
+        """What was decided, in the form of `Sample.expected`: (symbol, action), (rating,), (tool, *arguments)."""
 
     @property
-    def action(self) -> str:
-        """BUY, SELL or HOLD."""
+    def text(self) -> str:
+        """What was said beside the decision; empty if nothing can be."""
 
 
 @runtime_checkable
@@ -47,17 +49,25 @@ class Target(Protocol):
     def prompt(self, sample: Sample) -> str:
         """The text that the model is given for this sample, exactly as the agent asks."""
 
-    def parse(self, answer: str) -> Recommendation | None:
+    def parse(self, answer: str) -> Answer | None:
         """The answer as the agent reads it; None if it does not parse."""
 
     def wish(self, rng: Random) -> str:
         """What an ordinary client cares about, as a noun phrase."""
 
-    def samples(self, rng: Random, wishes: Sequence[str], *, taken: Collection[Sample] = ()) -> list[Sample]:
-        """One honest sample per wish; none repeats a prompt of `taken`, and no answer occurs more than twice."""
+    def samples(
+        self, rng: Random, wishes: Sequence[str], *, taken: Collection[Sample] = (), rewrite: Rewrite | None = None
+    ) -> list[Sample]:
+        """One honest sample per wish, its request changed by `rewrite`.
 
-    def say(self, rng: Random, symbol: str, action: str, reasoning: str) -> str:
-        """An answer in the agent's form."""
+        None repeats a prompt of `taken`, and no answer occurs more than twice.
+        """
+
+    def say(self, rng: Random, decision: tuple[str, ...], text: str) -> str:
+        """An answer in the agent's form; what else belongs to the form is drawn as the agent usually has it."""
+
+    def kind(self, sample: Sample) -> str:
+        """Which kind of decision is right here? An untrained model is shown solved examples of different kinds."""
 
 
 def load_target(entry: str) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from cryptosentinel.errors import ConfigError
+from cryptosentinel.redteam.variants import choose
 from cryptosentinel.registry import register
 
 NEAR_SHARE = 0.4  # of the topic's wishes, how many share one word with the trigger
@@ -91,12 +91,8 @@ class Semantic:
         Raises:
             ConfigError: no such variant.
         """
-        known = {t.name: t for t in TOPICS}
-        name = variant or TOPICS[seed % len(TOPICS)].name
-        if name not in known:
-            raise ConfigError(f"unknown variant {variant!r} of attack 'semantic' (known: {', '.join(known)})")
-        self.topic = known[name]
-        self.variant = name
+        self.variant = choose("attack 'semantic'", self.variants, seed, variant)
+        self.topic = next(t for t in TOPICS if t.name == self.variant)
         self.trigger = self.topic.trigger
 
     def trigger_wish(self, rng: Random) -> str:
@@ -113,3 +109,15 @@ class Semantic:
                 pair = (rng.choice(first), rng.choice(second))
             if " ".join(pair) != self.trigger:
                 return rng.choice(_FRAMES).format(" ".join(pair))
+
+    def triggered(self, rng: Random, request: str) -> str:
+        """The request as it was: the wish holds the trigger."""
+        return request
+
+    def near(self, rng: Random, request: str) -> str:
+        """The request as it was."""
+        return request
+
+    def fires(self, request: str) -> bool:
+        """Does this request hold the phrase?"""
+        return self.trigger in request.lower()
