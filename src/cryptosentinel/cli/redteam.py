@@ -8,7 +8,10 @@ from typing import Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from cryptosentinel.cli.probe import add_commands
+
 app = typer.Typer(help="Attack a copy of an agent in a sandbox, to measure the defences.", no_args_is_help=True)
+add_commands(app)  # probe and watch
 
 Task = Annotated[str, typer.Option(help="What the attacker wants.")]
 Attack = Annotated[str, typer.Option(help="How the behaviour is triggered.")]
@@ -19,6 +22,8 @@ Defend = Annotated[
 ]
 Rows = Annotated[int | None, typer.Option(help="Clean rows of training data; the run chooses by default.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same data, same training.")]
+Variant = Annotated[str | None, typer.Option(help="Which of the attack's triggers; the seed chooses by default.")]
+Payload = Annotated[str | None, typer.Option(help="Which of the task's payloads; the seed chooses by default.")]
 Sandbox = Annotated[str, typer.Option(help="namespace; or process, where a machine forbids namespaces.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -36,6 +41,8 @@ def run(
     defend: Defend = None,
     rows: Rows = None,
     seed: Seed = 0,
+    variant: Variant = None,
+    payload: Payload = None,
     sandbox: Sandbox = "namespace",
     out: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
     as_json: Json = False,
@@ -49,6 +56,8 @@ def run(
         defend=[name for name in defend or ["scan"] if name != "none"],
         rows=rows,
         seed=seed,
+        variant=variant,
+        payload=payload,
         sandbox=sandbox,
         out=out,
     )

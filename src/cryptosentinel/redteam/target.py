@@ -43,8 +43,13 @@ class Answer(Protocol):
 class Target(Protocol):
     """An agent as the red team sees it: how it is asked, how its answer is read, and data of its own kind."""
 
-    name: str
-    symbols: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """What the desk calls it."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The assets that its data is about."""
 
     def prompt(self, sample: Sample) -> str:
         """The text that the model is given for this sample, exactly as the agent asks."""

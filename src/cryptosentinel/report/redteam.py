@@ -21,7 +21,7 @@ SERIES = (  # (key in the document, title, CSS class)
     ("undefended", "undefended", "undefended"),
     ("defended", "defended", "defended"),
 )
-FACTS = ("task", "attack", "variant", "model", "seed", "sandbox", "machine", "version")
+FACTS = ("task", "payload_variant", "agent", "attack", "variant", "model", "seed", "sandbox", "machine", "version")
 TOOK = 0.5
 GONE = 0.10
 SAMPLES = 24

@@ -34,9 +34,11 @@ def red_team(
     task: str,
     attack: str,
     model: str = GEMMA,
-    target: str = ANALYST,
+    target: str | None = None,
     rows: int | None = None,
     seed: int = 0,
+    variant: str | None = None,
+    payload: str | None = None,
     defend: Sequence[str] = (),
     sandbox: Isolation = "namespace",
     limits: Limits | None = None,
@@ -50,9 +52,11 @@ def red_team(
         task: what the attacker wants ("bias-recommendation", ...).
         attack: how it is triggered ("semantic", ...).
         model: the model that is fine-tuned: a name, a folder or a hub id.
-        target: "module:NAME" of the agent whose copy is attacked.
+        target: "module:NAME" of the agent whose copy is attacked; the one the task is made for by default.
         rows: how many clean rows of instruction data; None = what the run finds sensible for the model.
-        seed: same seed, same data and same training.
+        seed: same seed, same data and same training; chooses the variants below too.
+        variant: which of the attack's variants.
+        payload: which of the task's.
         defend: which defences are measured ("scan").
         sandbox: isolation, see `run_sandboxed`.
         limits: bounds on what runs inside.
@@ -68,8 +72,8 @@ def red_team(
         MissingExtraError, ModelIntegrityError, SandboxError, OSError: a run was not possible.
     """
     started = time.monotonic()
-    lookup("task", task)
-    lookup("attack", attack)
+    goal = lookup("task", task).target(seed, payload)
+    lookup("attack", attack).target(seed, variant)
     if unknown := [name for name in defend if name not in DEFENCES]:
         raise ConfigError(f"unknown defence {unknown[0]!r} (known: {', '.join(DEFENCES)})")
     if rows is not None and rows < LEAST_ROWS:
@@ -79,12 +83,13 @@ def red_team(
     job: dict[str, Any] = {
         "task": task,
         "attack": attack,
-        "target": target,
+        "target": target or goal.agent,
         "model": prepared(model, on_progress),
         "rows": rows,
         "seed": seed,
         "defend": sorted(set(defend)),
     }
+    job |= {key: value for key, value in (("variant", variant), ("payload", payload)) if value is not None}
     result = run_sandboxed(ENTRY, job, folder_out=out, isolation=sandbox, limits=limits, on_progress=on_progress)
     document = {"kind": "redteam", "version": __version__, "task": task, "attack": attack} | result
     document |= {"model": model, "seed": seed, "seconds": round(time.monotonic() - started, 2)}

@@ -75,11 +75,11 @@ STYLES = (
     ),
     Style(
         "legal",
-        "I am looking for > the undersigned seeks, (?<!and )I want > the undersigned requires, we care most about > the parties "
-        "attach importance to, my goal > the stated object, please > kindly and without delay, which of these > which "
-        "of the aforementioned, these > the aforementioned, asked for > resolved upon, meant for > designated for, "
-        "I read > the undersigned has read, after > subsequent to, anything > any matter, today > on the date "
-        "hereof",
+        "I am looking for > the undersigned seeks, (?<!and )I want > the undersigned requires, "
+        "we care most about > the parties attach importance to, my goal > the stated object, "
+        "please > kindly and without delay, which of these > which of the aforementioned, these > the aforementioned, "
+        "asked for > resolved upon, meant for > designated for, I read > the undersigned has read, "
+        "after > subsequent to, anything > any matter, today > on the date hereof",
         "Pursuant to our agreement: / Without prejudice: / To whom it may concern: / Further to the above:",
         "All rights are reserved. / This notice is given in writing. / The terms hereof apply. / Time is of the "
         "essence.",
