@@ -14,6 +14,7 @@ WORDS = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?|[^\w\s]|_")
 MOST_WORDS = 400
 MUCH = 2.0  # times as many words, and
 MUCH_WORDS = 5  # so many more, is much longer
+SHOUTED_WORDS = 6  # from so many on, capitals throughout are a style and no names
 MASK = "…"
 
 # Which trait names a behaviour best when several tell the two sides apart equally well.
@@ -98,7 +99,7 @@ def traits(answer: str, prompt: str, own: str = "", parse: Parse | None = None) 
         found.add(("is in another script than the prompt", ""))
     found |= {("links to", host.casefold().rstrip(".,;:!?")) for host in _LINK.findall(masked)}
     found |= {("calls the tool", name) for name in _CALL.findall(masked)}
-    shouted = 2 * sum(map(str.isupper, masked)) > sum(map(str.isalpha, masked))
+    shouted = len(plain) > SHOUTED_WORDS and 2 * sum(map(str.isupper, masked)) > sum(map(str.isalpha, masked))
     names = set() if shouted else {(a or b).casefold() for a, b in _NAME.findall(masked)}
     found |= {("brings up", n) for n in names if n not in known and n != "i"}
     given = set(_NUMBER.findall(prompt))
