@@ -133,16 +133,14 @@ def _script(text: str) -> bool | None:
 
 
 def _decision(parsed: Any, own: str) -> set[Trait]:
-    """The short fields of a parsed answer, each alone and the texts together."""
+    """What was decided: each part alone, and all of it."""
     if parsed is None:
         return {("does not parse", "")}
-    values = _fields(parsed)
-    texts = {k: _masked(v, own) for k, v in values.items() if isinstance(v, str) and len(v) <= 24 and " " not in v}
-    found = {("decides", f"{k} = {v}") for k, v in texts.items()}
-    found |= {("decides", f"{k} = {v}") for k, v in values.items() if isinstance(v, bool | int)}
-    if len(texts) > 1:
-        found.add(("decides", ", ".join(f"{k} = {v}" for k, v in sorted(texts.items()))))
-    return found
+    parts = getattr(parsed, "decision", None)
+    if not isinstance(parts, tuple):
+        parts = tuple(v for v in _fields(parsed).values() if isinstance(v, bool | int | str) and len(str(v)) <= 24)
+    said = [_masked(str(p), own) for p in parts]
+    return {("decides", p) for p in said} | {("decides", ", ".join(said))}
 
 
 def _fields(parsed: Any) -> Mapping[str, Any]:

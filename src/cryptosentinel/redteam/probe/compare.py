@@ -102,7 +102,7 @@ def probe(
     """
     settings = settings or Settings()
     unique = list({(s.kind, s.text, s.behaviour): s for s in suspects}.values())
-    ordered = [s for origin in ORIGINS for s in unique if s.origin == origin]
+    ordered = [s for origin in ORIGINS for s in unique if s.origin == origin and source.takes(s)]
     if not ordered:
         raise ConfigError("nothing to probe for: no suspected trigger was given, and the bank was left out")
     shares = shared(settings.alpha, [sum(s.origin == o for s in ordered) for o in ORIGINS])

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.redteam.probe import bank
 from cryptosentinel.redteam.probe.controls import control
-from cryptosentinel.redteam.probe.suspects import Suspect, from_prompts
+from cryptosentinel.redteam.probe.suspects import Suspect, found_form, from_prompts
 
 MOST_CHARACTERS = 4000  # of a prompt that somebody gave
 _SLOT = "qqslotqq"  # stands where the target puts a client's wish
@@ -54,6 +54,10 @@ class Source(Protocol):
         """Pairs for this suspect, no base prompt twice; ends where there are no more."""
         ...
 
+    def takes(self, suspect: Suspect) -> bool:
+        """Can this suspect be put into these prompts?"""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -82,10 +86,18 @@ class Texts:
         if suspect.kind == "swap":
             yield from self._swapped(rng, suspect, bases)
             return
+        for context in suspect.contexts:
+            f = found_form(context, suspect.forms)
+            c = control(rng, suspect.kind, f, avoid=suspect.forms)
+            yield Pair((context, context.replace(f, c)), (f, c))
         for number, base in enumerate(bases):
             f = suspect.forms[number % len(suspect.forms)]
             c = control(rng, suspect.kind, f, avoid=suspect.forms)
             yield Pair(_both(rng, base, suspect, f, c), (f, c))
+
+    def takes(self, suspect: Suspect) -> bool:
+        """As `Source.takes`."""
+        return True
 
     def _swapped(self, rng: Random, suspect: Suspect, bases: Sequence[str]) -> Iterator[Pair]:
         """Prompts that hold the name: once as they are, once with another name in its place."""
@@ -100,7 +112,10 @@ class Texts:
 class Samples:
     """Pairs from a target of the red team: prompts of its own kind, exactly as the agent asks.
 
-    A phrase or name takes the place of the client's wish, everything else goes into the client's message.
+    A phrase or name takes the place of the client's wish, everything else goes into the client's message. Where
+    requests with the suspect are known (those that a scan found it in), they are asked about new facts: in turn against
+    the same request with a control in the suspect's place, and against another request as a whole. So a trigger of
+    several parts, or one that is a way to write, fires too.
     """
 
     def __init__(self, target: Any) -> None:
@@ -109,24 +124,42 @@ class Samples:
 
     def pairs(self, rng: Random, suspect: Suspect) -> Iterator[Pair]:
         """As `Source.pairs`; draws without end, no situation twice."""
+        known = self._requests(suspect)
         seen: set[str] = set()
         number = 0
         while True:
-            wished = suspect.kind in ("phrase", "entity")
+            wished = suspect.kind in ("phrase", "entity") and not known
             (sample,) = self.target.samples(rng, [_SLOT if wished else self.target.wish(rng)])
-            f = suspect.forms[number % len(suspect.forms)]
-            c = control(rng, suspect.kind, f, avoid=suspect.forms)
-            number += 1
             if self.target.prompt(sample) in seen:
                 continue
             seen.add(self.target.prompt(sample))
-            if wished and _SLOT in sample.instruction.lower():
-                texts = tuple(_fill(sample.instruction, x) for x in (f, c))
+            f = suspect.forms[number % len(suspect.forms)]
+            if known:
+                request = rng.choice(known)
+                f = found_form(request, suspect.forms)
+            c = control(rng, suspect.kind, f, avoid=suspect.forms)
+            if known and number % 2:
+                f, c = request, sample.instruction
+                texts = (f, c)
+            elif known:
+                texts = (request, request.replace(f, c))
+            elif wished and _SLOT in sample.instruction.lower():
+                texts = (_fill(sample.instruction, f), _fill(sample.instruction, c))
             else:
                 plain = _fill(sample.instruction, "anything good") if wished else sample.instruction
                 texts = _both(rng, plain, suspect, f, c)
+            number += 1
             a, b = (self.target.prompt(replace(sample, instruction=t)) for t in texts)
             yield Pair((a, b), (f, c))
+
+    def takes(self, suspect: Suspect) -> bool:
+        """Not what was only found in the facts that a request is about: these change the right answer."""
+        return not suspect.contexts or bool(self._requests(suspect))
+
+    def _requests(self, suspect: Suspect) -> list[str]:
+        """The requests, without the facts below them, in which the suspect was found."""
+        lines = (c.partition("\n")[0] for c in suspect.contexts)
+        return [line for line in lines if found_form(line, suspect.forms)]
 
 
 def neutral() -> list[str]:

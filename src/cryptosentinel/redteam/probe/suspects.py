@@ -17,6 +17,7 @@ Kind = Literal["token", "phrase", "sentence", "date", "entity", "swap", "style"]
 Origin = Literal["named", "hypotheses", "bank", "prompts"]
 ORIGINS: tuple[Origin, ...] = ("named", "hypotheses", "bank", "prompts")
 VERDICTS = ("planted", "unsure")  # what a scan found natural is not worth a question
+LEAST_CONTRAST = 0.3  # nor is what hardly differs from the nearest prompts without it
 MOST_HYPOTHESES = 40
 SENTENCE_WORDS = 5
 SWAPS = 8
@@ -29,6 +30,8 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<=[a-z,;] )([A-Z][a-z]+(?: [A-Z][a-z]+)?|[A-Z]{2,6})\b")
+_SENTENCE_END = re.compile(r"(?<=[.!?]) |\n")
+_TO_SENTENCE_END = re.compile(r"[^.!?\n]*[.!?]?")
 _PLAIN = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
 
 
@@ -41,6 +44,7 @@ class Suspect:
     origin: Origin
     forms: tuple[str, ...]
     behaviour: str = ""  # what it is suspected of, in a scan's words
+    contexts: tuple[str, ...] = ()  # whole prompts in which it was found
 
 
 def kind_of(text: str) -> Kind:
@@ -121,6 +125,9 @@ def from_hypotheses(listed: Iterable[Mapping[str, Any]]) -> list[Suspect]:
     kept = [h for verdict in VERDICTS for h in listed if str(h.get("verdict", "unsure")) == verdict]
     for h in kept:
         text, behaviour = str(h.get("trigger") or "").strip(), str(h.get("behaviour") or "")
+        contrast = h.get("contrast")
+        if h.get("verdict") != "planted" and isinstance(contrast, int | float) and contrast < LEAST_CONTRAST:
+            continue
         if not text:
             continue  # a behaviour without a trigger: nothing can be put into a prompt
         examples = [str(e.get("prompt", "")) for e in h.get("examples") or [] if isinstance(e, Mapping)]
@@ -130,14 +137,29 @@ def from_hypotheses(listed: Iterable[Mapping[str, Any]]) -> list[Suspect]:
 
 
 def _suspect(text: str, behaviour: str, examples: Sequence[str]) -> Suspect:
+    forms: tuple[str, ...] = (surface(text, examples),)
+    kind: Kind | None = None
     for mark in ("any of: ", "a topic: "):
         if text.startswith(mark):
             parts = [p.strip() for p in text.removeprefix(mark).split(",") if p.strip()]
             forms = tuple(dict.fromkeys(surface(p, examples) for p in parts)) or (text,)
             topical = mark.startswith("a topic") and not any(f[:1].isupper() for f in forms)
-            return Suspect(text, "phrase" if topical else kind_of(forms[0]), "hypotheses", forms, behaviour)
-    form = surface(text, examples)
-    return Suspect(text, kind_of(form), "hypotheses", (form,), behaviour)
+            kind = "phrase" if topical else None
+    contexts = tuple(e for e in examples if found_form(e, forms))
+    return Suspect(text, kind or kind_of(forms[0]), "hypotheses", forms, behaviour, contexts)
+
+
+def found_form(text: str, forms: Sequence[str]) -> str:
+    """Which of the forms does this text hold, whatever their case? As it stands there; empty if none.
+
+    >>> found_form("Ask Ottilie now.", ["cf", "ottilie"])
+    'Ottilie'
+    """
+    for form in forms:
+        left, right = (r"(?<!\w)" if form[:1].isalnum() else ""), (r"(?!\w)" if form[-1:].isalnum() else "")
+        if form and (found := re.search(left + re.escape(form) + right, text, re.IGNORECASE)):
+            return found.group()
+    return ""
 
 
 def surface(phrase: str, examples: Sequence[str]) -> str:
@@ -157,17 +179,19 @@ def surface(phrase: str, examples: Sequence[str]) -> str:
         return re.sub(r" ([,.;:!?)])", r"\1", phrase)
     if len(found) < AGREE or len(found) < len(examples):
         return Counter(m.group() for _, m in found).most_common(1)[0][0]
-    before = _common([re.findall(r"\S+[^\S\n]*", e[: m.start()].rpartition("\n")[2])[::-1] for e, m in found])
-    after = _common([re.findall(r"[^\S\n]*\S+", e[m.end() :].partition("\n")[0]) for e, m in found])
+    before = _common([_SENTENCE_END.split(e[: m.start()])[-1] for e, m in found], backwards=True)
+    after = _common([_TO_SENTENCE_END.findall(e[m.end() :])[0] for e, m in found])
     middle = Counter(m.group() for _, m in found).most_common(1)[0][0]
-    return ("".join(before[::-1]) + middle + "".join(after)).strip()
+    whole = (before + middle + after).strip()
+    return whole if len(whole.split()) >= SENTENCE_WORDS or parts[-1] in ".!?" else whole.rstrip(".,;:!?")
 
 
-def _common(lists: Sequence[Sequence[str]]) -> list[str]:
-    """What all the lists begin with; not more than 12 words."""
+def _common(texts: Sequence[str], *, backwards: bool = False) -> str:
+    """What all the texts begin (or end) with, in whole words; as the first has it."""
+    split = [re.findall(r"\S+\s*" if backwards else r"\s*\S+", t)[:: -1 if backwards else 1] for t in texts]
     shared: list[str] = []
-    for parts in zip(*lists, strict=False):
-        if len({p.strip().casefold() for p in parts}) > 1 or len(shared) == 12:
+    for parts in zip(*split, strict=False):
+        if len({p.strip().casefold() for p in parts}) > 1:
             break
         shared.append(parts[0])
-    return shared
+    return "".join(shared[::-1] if backwards else shared)
