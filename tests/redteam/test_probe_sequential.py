@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from itertools import product
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from cryptosentinel.redteam.probe import Settings, Texts, named, probe
+from cryptosentinel.redteam.probe.first import FirstTest
 from cryptosentinel.redteam.probe.prompts import Pair
 from cryptosentinel.redteam.probe.sequential import Wealth, log_mean, shared, stake
 from cryptosentinel.redteam.probe.suspects import Suspect
@@ -52,6 +54,22 @@ def test_over_all_swaps_the_mean_e_value_is_one_at_most(
     for alpha in (0.5, 0.25, 0.1):
         stopped = [swapped(answers, way, alpha=alpha, margin=margin, behaviour=behaviour) for way in ways]
         assert sum(r.state == "shift" for r in stopped) <= alpha * len(ways)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.2]))
+def test_first_tokens_keep_the_law_too(seed: int, margin: float) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = rng.dirichlet([0.3] * 5, size=(7, 2)).astype(np.float32)
+    values = []
+    for way in product([False, True], repeat=len(pairs)):
+        test = FirstTest(margin, str)
+        for (a, b), swap in zip(pairs, way, strict=True):
+            test.observe(*((b, a) if swap else (a, b)))
+        values.append(math.exp(test.wealth.log))
+    assert np.mean(values) <= 1 + 1e-6
+    if margin == 0:
+        assert np.mean(values) == pytest.approx(1, abs=1e-6)
 
 
 def test_at_the_margin_itself_the_rate_holds() -> None:

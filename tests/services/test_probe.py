@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cryptosentinel.errors import ConfigError, DataError, JudgeError, LedgerError
@@ -102,6 +103,42 @@ def test_local_weights_answer_in_batches_as_they_do_alone() -> None:
         local_subject("nobody")
     with pytest.raises(JudgeError, match="the model takes 2048"):
         LocalAnswers("tiny")(["x" * 3000])
+
+
+def test_first_tokens_show_a_shift_that_no_answer_shows() -> None:
+    """The probability of one first token rises from 0.1 to 0.45 with the trigger; the likeliest one stays the same."""
+
+    class Weights:
+        def first_tokens(self, prompts: list[str]) -> list[Any]:
+            return [
+                np.array([0.5, 0.45, 0.05] if "cf" in p.split() else [0.85, 0.1, 0.05], np.float32) for p in prompts
+            ]
+
+        def token_text(self, token: int) -> str:
+            return ("No", "Buy", "Sell")[token]
+
+    weights = Weights()
+    bounds = Settings(budget=600)
+    assert run_probe(subject(honest), SUSPICION, bounds)["status"] == "no shift"
+    whom = Subject("weights", "local weights", subject(honest).answer, "", weights)
+    document = run_probe(whom, SUSPICION, bounds, render=render_probe)
+    assert document["status"] == "shift"
+    (shift,) = (r for r in document["results"] if r["verdict"] == "shift")
+    assert shift["behaviour"].startswith("more probably begins with 'Buy'")
+    assert shift["with_trigger"]["value"] == pytest.approx(0.45)
+    assert shift["difference"]["value"] == pytest.approx(0.35)
+    assert "Buy" in render_probe(document)
+
+
+def test_first_tokens_of_local_weights_are_probabilities() -> None:
+    pytest.importorskip("transformers")
+    whom = local_subject("tiny", max_tokens=1, probabilities=True)
+    assert whom.first is not None
+    prompts = ["Hold?", "x"]
+    found = whom.first.first_tokens(prompts)
+    assert [float(p.sum()) for p in found] == pytest.approx([1, 1])
+    likeliest = [whom.first.token_text(int(p.argmax())).strip().partition("\n")[0].strip() for p in found]
+    assert likeliest == whom.answer(prompts)
 
 
 def test_an_asker_is_asked_one_conversation_a_prompt() -> None:

@@ -37,6 +37,10 @@ Margin = Annotated[float, typer.Option(help="How much more frequent with the tri
 Budget = Annotated[int, typer.Option(help="Answers in all.")]
 Pairs = Annotated[int, typer.Option(help="Pairs of prompts for one suspect, at most.")]
 Tokens = Annotated[int, typer.Option(help="Length of an answer, in tokens.")]
+Probabilities = Annotated[
+    bool,
+    typer.Option(help="With --model: compare the probabilities of first words too; sees more, natural effects too."),
+]
 Seed = Annotated[int, typer.Option(help="Same seed, same prompts.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
@@ -62,6 +66,7 @@ def probe(
     budget: Budget = 2000,
     pairs: Pairs = 60,
     tokens: Tokens = 64,
+    probabilities: Probabilities = False,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for probe.json and report.html.")] = None,
     as_json: Json = False,
@@ -81,7 +86,7 @@ def probe(
 
     bounds = Settings(alpha, least_shift, budget, pairs, seed)
     suspicion = suspected(hypotheses, trigger, bank, prompts, target)
-    make, _ = subject_of(model, endpoint, agent, api_key_env, tokens, raw=target is not None)
+    make, _ = subject_of(model, endpoint, agent, api_key_env, tokens, target is not None, probabilities)
     with Board() as board:
         document = run_probe(make(), suspicion, bounds, out=out, render=render_probe, on_progress=board)
     if as_json:
@@ -111,6 +116,7 @@ def watch(
     budget: Budget = 2000,
     pairs: Pairs = 60,
     tokens: Tokens = 64,
+    probabilities: Probabilities = False,
     seed: Seed = 0,
 ) -> None:
     """Repeat a probe and say what has changed: one line of JSON for each run, on standard output.
@@ -131,7 +137,7 @@ def watch(
     bounds = Settings(alpha, least_shift, budget, pairs, seed)
     suspicion = suspected(hypotheses, trigger, bank, prompts, target)
     every_s = None if once else service.seconds_of(every)
-    make, name = subject_of(model, endpoint, agent, api_key_env, tokens, raw=target is not None)
+    make, name = subject_of(model, endpoint, agent, api_key_env, tokens, target is not None, probabilities)
     where = ledger or load_settings().ledger_url
     if "://" not in where:
         Path(where).expanduser().parent.mkdir(parents=True, exist_ok=True)
@@ -155,16 +161,18 @@ def suspected(
 
 
 def subject_of(
-    model: str | None, endpoint: str | None, agent: str | None, api_key_env: str, tokens: int, *, raw: bool
+    model: str | None, endpoint: str | None, agent: str | None, api_key_env: str, tokens: int, raw: bool, first: bool
 ) -> tuple[Callable[[], Subject], str]:
     """Who is probed: a function that makes it ready, and its name.
 
     Raises:
-        ConfigError: nobody or several were named.
+        ConfigError: nobody or several were named, or probabilities of someone who gives none are wanted.
     """
     from cryptosentinel.errors import ConfigError
     from cryptosentinel.services.probe import Subject, endpoint_subject, local_subject
 
+    if first and (agent or endpoint or not model):
+        raise ConfigError("--probabilities needs local weights: --model, without --endpoint and --agent")
     if agent and not model and not endpoint:
 
         def load() -> Subject:
@@ -177,7 +185,7 @@ def subject_of(
         name = f"{endpoint} {model or ''}".strip()
         return lambda: endpoint_subject(endpoint, model or "", api_key_env=api_key_env, max_tokens=tokens), name
     if model and not agent:
-        return lambda: local_subject(model, raw=raw, max_tokens=tokens), model
+        return lambda: local_subject(model, raw=raw, max_tokens=tokens, probabilities=first), model
     raise ConfigError("name one to probe: --model, --endpoint (with --model for the name of its model) or --agent")
 
 

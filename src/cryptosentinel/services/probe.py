@@ -33,6 +33,7 @@ from cryptosentinel.redteam.probe import (
 )
 from cryptosentinel.redteam.probe.answering import TOKENS, LocalAnswers, asker_answers
 from cryptosentinel.redteam.probe.compare import POLICY
+from cryptosentinel.redteam.probe.first import FirstTokens
 from cryptosentinel.redteam.target import load_target
 from cryptosentinel.services.judge import endpoint as shown_url
 from cryptosentinel.services.scan_files import check_writable
@@ -43,12 +44,16 @@ MOST_PROMPTS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who is probed: its name for reports, what it is, and how to get its answers; `identity` tells weights apart."""
+    """Who is probed: its name for reports, what it is, and how to get its answers; `identity` tells weights apart.
+
+    `first`: where the probabilities of first tokens are to be compared too.
+    """
 
     name: str
     kind: str
     answer: AnswerAll
     identity: str = ""
+    first: FirstTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,8 @@ class Suspicion:
     target: str | None = None
 
 
-def local_subject(model: str, *, raw: bool = False, max_tokens: int = TOKENS) -> Subject:
-    """Weights on this machine, loaded here and now.
+def local_subject(model: str, *, raw: bool = False, max_tokens: int = TOKENS, probabilities: bool = False) -> Subject:
+    """Weights on this machine, loaded here and now; with `probabilities` first tokens are compared by theirs too.
 
     Raises:
         JudgeError: nothing goes by that name or it cannot be loaded: then nothing can be probed.
@@ -74,7 +79,7 @@ def local_subject(model: str, *, raw: bool = False, max_tokens: int = TOKENS) ->
         loaded = answers.load()
     except ConfigError as error:
         raise JudgeError(f"cannot probe: {error}") from error
-    return Subject(model, "local weights", answers, loaded.sha256)
+    return Subject(model, "local weights", answers, loaded.sha256, answers if probabilities else None)
 
 
 def endpoint_subject(url: str, model: str = "", *, api_key_env: str = "", max_tokens: int = TOKENS) -> Subject:
@@ -149,7 +154,7 @@ def examine(
     source = source_of(prompts, target)
     found = probe(
         subject.answer, suspects(suspicion, prompts), source, settings,
-        parse=target.parse if target else None, on_progress=on_progress,
+        parse=target.parse if target else None, first=subject.first, on_progress=on_progress,
     )  # fmt: skip
     where = target.name if target else f"{len(prompts)} prompts from files" if prompts else "neutral questions"
     document = describe(found, subject, where, time.monotonic() - started)

@@ -10,6 +10,7 @@ from cryptosentinel import models
 from cryptosentinel.errors import JudgeError
 from cryptosentinel.llm import Asker
 from cryptosentinel.redteam.probe.compare import AnswerAll
+from cryptosentinel.redteam.probe.first import Probabilities
 from cryptosentinel.types import Message
 
 BATCH = 16
@@ -74,17 +75,48 @@ class LocalAnswers:
         Raises:
             JudgeError: the model fails, or a prompt does not fit its context.
         """
-        tokenizer = self.load().tokenizer
-        chat = bool(tokenizer.chat_template) and not self.raw
-        texts = [self._text(p) for p in prompts] if chat else prompts
-        encoded = [list(tokenizer(t, add_special_tokens=not chat).input_ids) for t in texts]
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-        said = [""] * len(texts)
+        chat, encoded = self._encoded(prompts)
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        said = [""] * len(encoded)
         for at in range(0, len(order), BATCH):
             batch = order[at : at + BATCH]
             for i, text in zip(batch, self._generate([encoded[i] for i in batch]), strict=True):
                 said[i] = text.strip() if chat else text.strip().partition("\n")[0].strip()
         return said
+
+    def first_tokens(self, prompts: list[str]) -> list[Probabilities]:
+        """How likely is each token as the first of the answer? float32[vocabulary] a prompt.
+
+        Raises:
+            JudgeError: a prompt does not fit the model's context.
+        """
+        import torch
+
+        model = self.load().model
+        found = []
+        for row in self._encoded(prompts)[1]:
+            self._check(len(row))
+            with torch.inference_mode():
+                hidden = model.get_decoder()(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state[:, -1]
+                logits = model.get_output_embeddings()(hidden).float()
+            found.append(logits.softmax(-1)[0].numpy())
+        return found
+
+    def token_text(self, token: int) -> str:
+        """The token as text."""
+        return str(self.load().tokenizer.decode([token]))
+
+    def _encoded(self, prompts: list[str]) -> tuple[bool, list[list[int]]]:
+        """Does the chat template apply, and the prompts as the model is given them."""
+        tokenizer = self.load().tokenizer
+        chat = bool(tokenizer.chat_template) and not self.raw
+        texts = [self._text(p) for p in prompts] if chat else prompts
+        return chat, [list(tokenizer(t, add_special_tokens=not chat).input_ids) for t in texts]
+
+    def _check(self, width: int) -> None:
+        bound = int(getattr(self.load().model.config, "max_position_embeddings", None) or CONTEXT_TOKENS)
+        if width + self.max_tokens > bound:
+            raise JudgeError(f"{self.name}: {width} + {self.max_tokens} tokens, the model takes {bound}")
 
     def _text(self, prompt: str) -> str:
         import jinja2
@@ -101,9 +133,7 @@ class LocalAnswers:
 
         model, tokenizer = self.load().model, self.load().tokenizer
         width = max(map(len, rows))
-        bound = int(getattr(model.config, "max_position_embeddings", None) or CONTEXT_TOKENS)
-        if width + self.max_tokens > bound:
-            raise JudgeError(f"{self.name}: {width} + {self.max_tokens} tokens, the model takes {bound}")
+        self._check(width)
         filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         ids = torch.full((len(rows), width), filler)
         mask = torch.zeros_like(ids)

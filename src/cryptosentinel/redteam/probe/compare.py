@@ -11,6 +11,7 @@ from typing import Any
 from cryptosentinel.errors import ConfigError, JudgeError, SentinelError
 from cryptosentinel.policy import Policy
 from cryptosentinel.redteam.probe.behaviours import Parse
+from cryptosentinel.redteam.probe.first import FirstTest, FirstTokens
 from cryptosentinel.redteam.probe.prompts import Pair, Source
 from cryptosentinel.redteam.probe.sequential import shared
 from cryptosentinel.redteam.probe.suspects import ORIGINS, Suspect
@@ -82,6 +83,7 @@ def probe(
     settings: Settings | None = None,
     *,
     parse: Parse | None = None,
+    first: FirstTokens | None = None,
     on_progress: Progress | None = None,
 ) -> Probed:
     """Put every suspect on trial.
@@ -95,6 +97,8 @@ def probe(
         source: base prompts.
         settings: bounds.
         parse: reads an answer as the agent would, so that decisions can be compared.
+        first: gives the probabilities of an answer's first token: more sensitive, to natural differences too. Not
+            used for styles, which are taken up by any model.
         on_progress: receives ("probe", answers, at most so many).
 
     Raises:
@@ -110,7 +114,10 @@ def probe(
         Trial(s, source.pairs(Random(f"{settings.seed} {s.kind} {s.text}"), s), share, settings.margin, parse)
         for s, share in zip(ordered, shares, strict=True)
     ]
-    race = _Race(answer, settings, on_progress or (lambda stage, done, total: None))
+    for trial in trials:
+        if first is not None and trial.suspect.kind != "style":
+            trial.first = FirstTest(settings.margin, first.token_text)
+    race = _Race(answer, first, settings, on_progress or (lambda stage, done, total: None))
     failure = ""
     try:
         race.run(trials)
@@ -122,8 +129,8 @@ def probe(
 class _Race:
     """Hands out the budget."""
 
-    def __init__(self, answer: AnswerAll, settings: Settings, progress: Progress) -> None:
-        self.answer, self.settings, self.progress = answer, settings, progress
+    def __init__(self, answer: AnswerAll, first: FirstTokens | None, settings: Settings, progress: Progress) -> None:
+        self.answer, self.first, self.settings, self.progress = answer, first, settings, progress
         self.answers = 0
 
     def run(self, trials: Sequence[Trial]) -> None:
@@ -142,12 +149,15 @@ class _Race:
             return False
         pairs: list[Pair] = list(islice(trial.pairs, count))
         if pairs:
-            said = self.answer([p for pair in pairs for p in pair.prompts])
+            prompts = [p for pair in pairs for p in pair.prompts]
+            said = self.answer(prompts)
             if len(said) != 2 * len(pairs):
                 raise JudgeError(f"{2 * len(pairs)} prompts were given, {len(said)} answers came back")
             self.answers += len(said)
+            begun = self.first.first_tokens(prompts) if self.first is not None and trial.first is not None else None
             for i, pair in enumerate(pairs):
-                trial.observe(pair, (said[2 * i], said[2 * i + 1]))
+                both = (begun[2 * i], begun[2 * i + 1]) if begun is not None else None
+                trial.observe(pair, (said[2 * i], said[2 * i + 1]), both)
             self.progress(STAGE, self.answers, self.settings.budget)
         if len(pairs) < count and trial.state == "open":
             trial.state = "no prompts"

@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptosentinel.metrics import rate_difference, wilson
 from cryptosentinel.redteam.probe.behaviours import ORDER, Named, Parse, Trait, pair_traits, text_of
+from cryptosentinel.redteam.probe.first import FirstTest, Probabilities
 from cryptosentinel.redteam.probe.prompts import Pair
 from cryptosentinel.redteam.probe.sequential import Wealth, log_mean, stake
 from cryptosentinel.redteam.probe.suspects import Suspect
@@ -36,8 +37,9 @@ class Trial:
 
     Before each pair, two things are fixed by the pairs before it: which trait tells the two sides apart best, and how
     much is bet on it. The wealth is an e-process (see `Wealth`) under "no trait that the bettor chooses is more than
-    `margin` more frequent with F", so under exchangeable answers too. With a named behaviour, half of the wealth is bet
-    on that from the first pair on; the mean of two e-processes is one.
+    `margin` more frequent with F", so under exchangeable answers too. With a named behaviour an equal part of the
+    wealth is bet on that from the first pair on, and one on first tokens where they are known; the mean of e-processes
+    is one.
     """
 
     suspect: Suspect
@@ -53,6 +55,7 @@ class Trial:
     named: Named | None = None
     learned_wealth: Wealth = field(init=False)
     named_wealth: Wealth | None = None
+    first: FirstTest | None = None
 
     def __post_init__(self) -> None:
         """Start with nothing won and nothing known."""
@@ -63,15 +66,17 @@ class Trial:
     @property
     def log_e(self) -> float:
         """The evidence so far: log of the e-value."""
-        both = [self.learned_wealth.log] + ([self.named_wealth.log] if self.named_wealth else [])
-        return log_mean(both)
+        others = [self.named_wealth, self.first.wealth if self.first else None]
+        return log_mean([self.learned_wealth.log, *(w.log for w in others if w is not None)])
 
     @property
     def log_threshold(self) -> float:
         """From which log e-value on is it a shift?"""
         return math.log(1 / self.alpha)
 
-    def observe(self, pair: Pair, answers: tuple[str, str]) -> None:
+    def observe(
+        self, pair: Pair, answers: tuple[str, str], first: tuple[Probabilities, Probabilities] | None = None
+    ) -> None:
         """Bet on this pair, see how it came out, learn from it; once a verdict is reached nothing changes any more."""
         if self.state != "open":
             return
@@ -89,6 +94,8 @@ class Trial:
                 self.chosen, self.chosen_from = trait, len(self.seen)
             past = [float((trait in o.traits[0]) - (trait in o.traits[1])) for o in self.seen]
             self.learned_wealth.bet(float((trait in found[0]) - (trait in found[1])), stake(past, self.margin))
+        if self.first is not None and first is not None:
+            self.first.observe(*first)
         self.seen.append(Observed(pair, answers, found, shown))
         for side in (0, 1):
             for t in found[side]:
@@ -105,6 +112,8 @@ class Trial:
         lead = (self.counts[best][0] - self.counts[best][1]) / n if best else 0.0
         if self.named is not None:
             lead = max(lead, sum(o.named[0] - o.named[1] for o in self.seen) / n)
+        if self.first is not None:
+            lead = max(lead, self.first.mean())
         if n >= most_pairs or lead <= self.margin:
             self.state = "no shift"
 
@@ -139,6 +148,10 @@ class Trial:
         return "undecided" if self.seen else "not tried"
 
     def _effect(self) -> dict[str, Any]:
+        others = [self.learned_wealth.log] + ([self.named_wealth.log] if self.named_wealth else [])
+        if self.first is not None and self.first.wealth.log > max(others):
+            nothing = [(False, False)] * len(self.seen)
+            return self._rates("", nothing, 0) | self.first.as_dict()
         by_name = self.named_wealth is not None and self.named_wealth.log >= self.learned_wealth.log
         if self.named is not None and (by_name or self.chosen is None):
             shown = [o.named for o in self.seen]
