@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,13 @@ def test_an_asker_is_asked_one_conversation_a_prompt() -> None:
     assert set(asker.asked) == {(Message("user", p),) for p in "abc"}
     with pytest.raises(JudgeError, match="the script has 1 answers"):
         asker_answers(ScriptedAsker(["one"]))(["a", "b"])
+
+
+def test_the_python_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "probe.md").read_text("utf-8")
+    code = page.partition("## From Python")[2]
+    exec(dedent("\n".join(line for line in code.splitlines() if line.startswith("    "))), {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("[] 'cf': no shift was seen in 8 pairs")
 
 
 # --- watching
