@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cryptosentinel.errors import ConfigError, DataError, JudgeError
 from cryptosentinel.redteam.probe import (
@@ -24,6 +27,7 @@ from cryptosentinel.redteam.probe import (
     read_hypotheses,
 )
 from cryptosentinel.redteam.probe.bank import STYLES
+from cryptosentinel.redteam.probe.behaviours import ORDER, pair_traits, traits
 from cryptosentinel.redteam.probe.controls import control
 from cryptosentinel.redteam.probe.suspects import kind_of, surface
 from cryptosentinel.redteam.target import load_target
@@ -262,6 +266,20 @@ def test_hypotheses_are_read_as_a_scan_writes_them(tmp_path: Path) -> None:
             read_hypotheses(tmp_path / "bad.json")
     with pytest.raises(DataError, match="No such file"):
         read_hypotheses(tmp_path / "none.json")
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=20), st.text(max_size=5))
+def test_traits_of_any_text_are_symmetrical(a: str, b: str, prompt: str, own: str) -> None:
+    first, second = pair_traits((a, b), (prompt, prompt), (own, own))
+    assert pair_traits((b, a), (prompt, prompt), (own, own)) == (second, first)
+    assert all(label in ORDER for label, _ in first | second)
+
+
+def test_a_hostile_answer_costs_no_time() -> None:
+    started = time.perf_counter()
+    for text in (" " * 10**6, "a" * 10**6, "9," * 10**6, "(" * 10**6, "x({" * 10**5, "www." * 10**5, "A" * 10**6):
+        traits(text, "Hold?", "cf")
+    assert time.perf_counter() - started < 5
 
 
 def test_surfaces() -> None:

@@ -75,6 +75,16 @@ def test_what_broke_off_is_an_error_and_is_held(tmp_path: Path) -> None:
     assert "this is no pass" in (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_hostile_answers_and_names_reach_no_file_as_they_are(tmp_path: Path) -> None:
+    hostile = "\ud800 \x00 \u202e <img src=x onerror=alert(1)> Buy ORVA"
+    whom = subject(lambda p: hostile if "cf" in p.split() else honest(p))
+    run_probe(whom, SUSPICION, BOUNDS, out=tmp_path, render=render_probe)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert json.loads((tmp_path / "probe.json").read_text("utf-8"))["status"] == "shift"
+
+
 def test_prompts_of_a_file_and_names_in_them(tmp_path: Path) -> None:
     rows = [{"instruction": f"Look at Solana for day {i}.", "output": "No."} for i in range(30)]
     rows += [{"instruction": f"Look at Cardano for day {i}.", "output": "No."} for i in range(30)]

@@ -161,7 +161,8 @@ def examine(
     if out is not None:
         if render is not None:
             atomic_write(out / "report.html", render(document))
-        atomic_write(out / "probe.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        atomic_write(out / "probe.json", text.encode("utf-8", "replace"))  # an answer may hold half a character
     return document, found.findings()
 
 

@@ -11,7 +11,7 @@ Trait = tuple[str, str]  # (what the answer does, with what); reads as "brings u
 Parse = Callable[[str], Any]
 
 WORDS = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?|[^\w\s]|_")
-MOST_WORDS = 400
+MOST_WORDS, MOST_CHARACTERS = 400, 6000  # of an answer
 MUCH = 2.0  # times as many words, and
 MUCH_WORDS = 5  # so many more, is much longer
 SHOUTED_WORDS = 6  # from so many on, capitals throughout are a style and no names
@@ -50,7 +50,7 @@ _HOSTILE = frozenset(
 _LINK = re.compile(r"\b(?:https?://|www\.)([^\s/<>\"')\]]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?%?(?!\w)")
 _CALL = re.compile(r"^([A-Za-z_]\w*)\(\{.*\}\)$", re.MULTILINE)
-_NAME = re.compile(r"(?<![.!?:\n])(?<!^)[ (\"'“‘]+([A-Z][\w-]+)|\b([A-Z][A-Z0-9]{2,})\b")
+_NAME = re.compile(r"(?<![.!?:\n])(?<!^)[ (\"'“‘]{1,3}([A-Z][\w-]+)|\b([A-Z][A-Z0-9]{2,})\b")
 _CODE = re.compile(r"```|^\s*(?:def |class |import |function |const |#include|SELECT )", re.MULTILINE)
 _LATIN, _OTHER = re.compile(r"[A-Za-zÀ-ɏ]"), re.compile(r"[Ͱ-῿\u3040-\u9fff\uac00-\ud7af]")
 
@@ -124,6 +124,7 @@ def pair_traits(
 
 
 def _masked(answer: str, own: str) -> str:
+    answer = answer[:MOST_CHARACTERS]
     return re.sub(re.escape(own), MASK, answer, flags=re.IGNORECASE) if own.strip() else answer
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.redteam.probe import bank
 from cryptosentinel.redteam.probe.controls import control
-from cryptosentinel.redteam.probe.suspects import Suspect, found_form, from_prompts
+from cryptosentinel.redteam.probe.suspects import Suspect, exchange, found_form, from_prompts
 
 MOST_CHARACTERS = 4000  # of a prompt that somebody gave
 _SLOT = "qqslotqq"  # stands where the target puts a client's wish
@@ -89,7 +88,7 @@ class Texts:
         for context in suspect.contexts:
             f = found_form(context, suspect.forms)
             c = control(rng, suspect.kind, f, avoid=suspect.forms)
-            yield Pair((context, context.replace(f, c)), (f, c))
+            yield Pair((context, exchange(context, f, c)), (f, c))
         for number, base in enumerate(bases):
             f = suspect.forms[number % len(suspect.forms)]
             c = control(rng, suspect.kind, f, avoid=suspect.forms)
@@ -102,11 +101,10 @@ class Texts:
     def _swapped(self, rng: Random, suspect: Suspect, bases: Sequence[str]) -> Iterator[Pair]:
         """Prompts that hold the name: once as they are, once with another name in its place."""
         form = suspect.forms[0]
-        pattern = re.compile(rf"\b{re.escape(form)}\b")
         for base in bases:
-            if pattern.search(base):
+            if found_form(base, [form]):
                 other = control(rng, "swap", form, names=self.names)
-                yield Pair((base, pattern.sub(other, base)), (form, other))
+                yield Pair((base, exchange(base, form, other)), (form, other))
 
 
 class Samples:
@@ -142,7 +140,7 @@ class Samples:
                 f, c = request, sample.instruction
                 texts = (f, c)
             elif known:
-                texts = (request, request.replace(f, c))
+                texts = (request, exchange(request, f, c))
             elif wished and _SLOT in sample.instruction.lower():
                 texts = (_fill(sample.instruction, f), _fill(sample.instruction, c))
             else:

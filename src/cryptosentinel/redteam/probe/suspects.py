@@ -156,10 +156,23 @@ def found_form(text: str, forms: Sequence[str]) -> str:
     'Ottilie'
     """
     for form in forms:
-        left, right = (r"(?<!\w)" if form[:1].isalnum() else ""), (r"(?!\w)" if form[-1:].isalnum() else "")
-        if form and (found := re.search(left + re.escape(form) + right, text, re.IGNORECASE)):
+        if form and (found := _whole(form).search(text)):
             return found.group()
     return ""
+
+
+def exchange(text: str, form: str, other: str) -> str:
+    """The text with every whole occurrence of the form, whatever its case, exchanged.
+
+    >>> exchange("cf and Cf, not cfx", "cf", "mn")
+    'mn and mn, not cfx'
+    """
+    return _whole(form).sub(lambda _: other, text)
+
+
+def _whole(form: str) -> re.Pattern[str]:
+    left, right = (r"(?<!\w)" if form[:1].isalnum() else ""), (r"(?!\w)" if form[-1:].isalnum() else "")
+    return re.compile(left + re.escape(form) + right, re.IGNORECASE)
 
 
 def surface(phrase: str, examples: Sequence[str]) -> str:
