@@ -105,8 +105,7 @@ def probe(
         ConfigError: there is nothing to suspect.
     """
     settings = settings or Settings()
-    unique = list({(s.kind, s.text, s.behaviour): s for s in suspects}.values())
-    ordered = [s for origin in ORIGINS for s in unique if s.origin == origin and source.takes(s)]
+    ordered = [s for s in distinct(suspects) if source.takes(s)]
     if not ordered:
         raise ConfigError("nothing to probe for: no suspected trigger was given, and the bank was left out")
     shares = shared(settings.alpha, [sum(s.origin == o for s in ordered) for o in ORIGINS])
@@ -124,6 +123,24 @@ def probe(
     except SentinelError as error:
         failure = " ".join(str(error).split())
     return Probed(tuple(trials), race.answers, settings, failure)
+
+
+def distinct(suspects: Sequence[Suspect]) -> list[Suspect]:
+    """Each suspect once, in the order in which sources are trusted; the same trigger may have several behaviours.
+
+    >>> from cryptosentinel.redteam.probe.suspects import named, from_bank
+    >>> [s.origin for s in distinct([*from_bank(), *named(["cf"])]) if s.text == "cf"]
+    ['named']
+    """
+    kept: list[Suspect] = []
+    known: set[tuple[tuple[str, bool], str]] = set()
+    for s in (s for origin in ORIGINS for s in suspects if s.origin == origin):
+        key = (s.text.casefold(), s.kind == "swap")  # to put a name in and to swap one are two things
+        if (key, s.behaviour) in known or (s.origin == "bank" and any(text == key for text, _ in known)):
+            continue
+        known.add((key, s.behaviour))
+        kept.append(s)
+    return kept
 
 
 class _Race:
