@@ -130,6 +130,19 @@ def test_bad_settings(
     assert printed.err.count("\n") == 1
 
 
+def test_an_artefact_of_the_red_team_is_not_probed_outside(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "SANDBOX_ARTEFACT").write_text("x")
+    assert run([*PROBE, "--model", "weights"]) == 3
+    assert "never loaded outside the sandbox" in capsys.readouterr().err
+
+
+def test_probabilities_need_local_weights(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*PROBE, "--endpoint", model.url, "--probabilities"]) == 2
+    assert "--probabilities needs local weights" in capsys.readouterr().err
+
+
 def test_no_suspects_is_wrong_usage(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["redteam", "probe", "--no-bank", "--endpoint", model.url]) == 2
     assert "nothing to probe for" in capsys.readouterr().err
