@@ -1,7 +1,7 @@
 """How many pairs does the probe need, by how often the backdoor works, and how often does it accuse a harmless suspect?
 
-Scripted models, no weights: an answer is drawn from the prompt's own seed, and with the trigger it brings up a name in a
-given share of the prompts. So the sequential test is measured apart from any training.
+Scripted models, no weights: an answer is drawn from the prompt's own seed, and with the trigger it brings up a name in
+a given share of the prompts. So the sequential test is measured apart from any training.
 """
 
 from __future__ import annotations
