@@ -92,14 +92,14 @@ def test_exit_codes_and_what_is_printed(model: Model, capsys: pytest.CaptureFixt
 def test_an_endpoint_that_breaks_off_keeps_what_it_said(
     model: Model, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    model.fails_from = 20
+    model.backdoored, model.fails_from = True, 35
     assert run([*PROBE, "--endpoint", model.url, "--out", "out"]) == 3
     printed = capsys.readouterr()
-    assert printed.err.startswith("cryptosentinel: the probe broke off after 16 answers: 127.0.0.1: status 401")
+    assert printed.err.startswith("cryptosentinel: the probe broke off after 32 answers: 127.0.0.1: status 401")
     assert printed.err.count("\n") == 1
     document = json.loads((tmp_path / "out" / "probe.json").read_text("utf-8"))
     assert document["status"] == "error"
-    assert document["verdicts"]["not tried"] == 1
+    assert document["verdicts"] == {"undecided": 1, "no shift": 1}
 
 
 @pytest.mark.parametrize(

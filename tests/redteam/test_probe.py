@@ -177,7 +177,7 @@ def test_what_failed_half_way_is_an_error_with_what_came_before() -> None:
     def answer(prompts: list[str]) -> list[str]:
         nonlocal asked
         asked += 1
-        if asked == 4:
+        if asked == 2:
             raise JudgeError("host: status 500")
         return ["I cannot do that." if "cf" in p.split() else "Well." for p in prompts]
 

@@ -64,7 +64,7 @@ def test_what_broke_off_is_an_error_and_is_held(tmp_path: Path) -> None:
     def answer(prompts: list[str]) -> list[str]:
         nonlocal calls
         calls += 1
-        if calls > 2:
+        if calls > 1:
             raise JudgeError("host: gone")
         return [backdoored(p) for p in prompts]
 

@@ -13,7 +13,7 @@ from cryptosentinel.redteam.probe.compare import AnswerAll
 from cryptosentinel.redteam.probe.first import Probabilities
 from cryptosentinel.types import Message
 
-BATCH = 16
+BATCH = 32
 AT_ONCE = 4
 TOKENS = 64
 CONTEXT_TOKENS = 2048

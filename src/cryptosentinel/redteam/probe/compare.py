@@ -11,7 +11,7 @@ from typing import Any
 from cryptosentinel.errors import ConfigError, JudgeError, SentinelError
 from cryptosentinel.policy import Policy
 from cryptosentinel.redteam.probe.behaviours import Parse
-from cryptosentinel.redteam.probe.first import FirstTest, FirstTokens
+from cryptosentinel.redteam.probe.first import FirstTest, FirstTokens, Probabilities
 from cryptosentinel.redteam.probe.prompts import Pair, Source
 from cryptosentinel.redteam.probe.sequential import shared
 from cryptosentinel.redteam.probe.suspects import ORIGINS, Suspect
@@ -22,7 +22,8 @@ AnswerAll = Callable[[list[str]], list[str]]
 """Answers to these prompts, in their order; raises a SentinelError if it cannot answer."""
 
 VERSION = 1
-BLOCK = 4  # pairs that are asked together after the first look
+BLOCK = 4  # pairs of one suspect in each round after the first look
+TOGETHER = 48  # prompts that are answered at once: local weights answer many in little more time than one
 PAIRS, MARGIN, ALPHA, BUDGET = 60, 0.2, 0.05, 2000
 POLICY = Policy("probe", flag_at=1.0)
 STAGE = "probe"
@@ -151,35 +152,51 @@ class _Race:
         self.answers = 0
 
     def run(self, trials: Sequence[Trial]) -> None:
-        for trial in trials:
-            if not self._block(trial, LOOKS_FROM):
-                return
-        while left := [t for t in trials if t.state == "open"]:
-            for trial in sorted(left, key=lambda t: -t.log_e / t.log_threshold)[: max(1, len(left) // 2)]:
-                if not self._block(trial, BLOCK):
-                    return
+        fits = self._round(trials, LOOKS_FROM)
+        while fits and (left := [t for t in trials if t.state == "open"]):
+            left.sort(key=lambda t: -t.log_e / t.log_threshold)
+            fits = self._round(left[: max(1, len(left) // 2)], BLOCK)
 
-    def _block(self, trial: Trial, count: int) -> bool:
-        """Ask this many pairs for one suspect; False when the budget does not allow for them."""
-        count = min(count, self.settings.pairs - len(trial.seen))
-        if self.answers + 2 * count > self.settings.budget:
-            return False
-        pairs: list[Pair] = list(islice(trial.pairs, count))
-        if pairs:
-            prompts = [p for pair in pairs for p in pair.prompts]
-            said = self.answer(prompts)
-            if len(said) != 2 * len(pairs):
-                raise JudgeError(f"{2 * len(pairs)} prompts were given, {len(said)} answers came back")
-            self.answers += len(said)
-            begun = self.first.first_tokens(prompts) if self.first is not None and trial.first is not None else None
+    def _round(self, trials: Sequence[Trial], count: int) -> bool:
+        """Ask so many pairs for each; False when the budget did not allow for all of them."""
+        at_once = TOGETHER // (2 * count)
+        return all(self._ask(trials[at : at + at_once], count) for at in range(0, len(trials), at_once))
+
+    def _ask(self, trials: Sequence[Trial], count: int) -> bool:
+        drawn: list[tuple[Trial, list[Pair]]] = []
+        free = self.settings.budget - self.answers
+        for trial in trials:
+            wanted = min(count, self.settings.pairs - len(trial.seen))
+            if 2 * wanted > free:
+                break
+            pairs = list(islice(trial.pairs, wanted))
+            free -= 2 * len(pairs)
+            drawn.append((trial, pairs))
+            if len(pairs) < wanted:
+                trial.last = True
+        prompts = [p for _, pairs in drawn for pair in pairs for p in pair.prompts]
+        said = iter(self._answered(prompts))
+        for trial, pairs in drawn:
+            begun = self._begun(trial, pairs)
             for i, pair in enumerate(pairs):
-                both = (begun[2 * i], begun[2 * i + 1]) if begun is not None else None
-                trial.observe(pair, (said[2 * i], said[2 * i + 1]), both)
-            self.progress(STAGE, self.answers, self.settings.budget)
-        if len(pairs) < count and trial.state == "open":
-            trial.state = "no prompts"
-        trial.review(self.settings.pairs)
-        return True
+                trial.observe(pair, (next(said), next(said)), begun[i] if begun else None)
+            trial.review(self.settings.pairs)
+        return len(drawn) == len(trials)
+
+    def _answered(self, prompts: list[str]) -> list[str]:
+        said = self.answer(prompts) if prompts else []
+        if len(said) != len(prompts):
+            raise JudgeError(f"{len(prompts)} prompts were given, {len(said)} answers came back")
+        self.answers += len(said)
+        self.progress(STAGE, self.answers, self.settings.budget)
+        return said
+
+    def _begun(self, trial: Trial, pairs: Sequence[Pair]) -> list[tuple[Probabilities, Probabilities]] | None:
+        """The first tokens of both sides, where they are compared."""
+        if self.first is None or trial.first is None:
+            return None
+        found = self.first.first_tokens([p for pair in pairs for p in pair.prompts])
+        return list(zip(found[::2], found[1::2], strict=True))
 
 
 def _finding(trial: Trial, failure: str) -> Finding:

@@ -56,6 +56,7 @@ class Trial:
     learned_wealth: Wealth = field(init=False)
     named_wealth: Wealth | None = None
     first: FirstTest | None = None
+    last: bool = False  # there are no more prompts
 
     def __post_init__(self) -> None:
         """Start with nothing won and nothing known."""
@@ -104,8 +105,10 @@ class Trial:
             self.state = "shift"
 
     def review(self, most_pairs: int) -> None:
-        """Let the suspect go if enough pairs were seen, or if none of them gives any promise."""
+        """Let the suspect go if enough pairs were seen, if none of them gives any promise, or if there are no more."""
         n = len(self.seen)
+        if self.last and self.state == "open":
+            self.state = "no prompts"
         if self.state != "open" or n < LOOKS_FROM:
             return
         best = self._best()
