@@ -35,8 +35,8 @@ ANSWER_TOKENS = 32
 def probe_copies(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
     """Poison, train a copy on everything and one on the clean rows, scan, probe both.
 
-    job: task, attack, seed, model, rows, alpha, budget, clean_probes (how often the clean copy is probed, each time
-    with other prompts).
+    job: task, attack, seed, model, rows, alpha, budget, sources (of suspects: hypotheses, bank), clean_probes (how
+    often the clean copy is probed, each time with other prompts).
     """
     task, attack, seed = job["task"], job["attack"], job["seed"]
     trick: Attack = registry.lookup("attack", attack).target(seed, None)
@@ -62,7 +62,8 @@ def probe_copies(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[
 
     poisoned_copy, clean_copy = trained(everything), trained(clean)
     clock["train"] = time.monotonic()
-    suspects = {"hypotheses": from_hypotheses(report["hypotheses"]), "bank": from_bank()}
+    known = {"hypotheses": from_hypotheses(report["hypotheses"]), "bank": from_bank()}
+    suspects = {source: known[source] for source in job["sources"]}
     bounds = Settings(alpha=job["alpha"], budget=job["budget"], seed=seed)
     runs: list[dict[str, Any]] = []
     for source, listed in suspects.items():
@@ -81,7 +82,7 @@ def probe_copies(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[
         "seed": seed,
         "trigger": trick.trigger,
         "payload": goal.payload,
-        "in_bank": any(trick.fires(s.text) for s in suspects["bank"]),
+        "in_bank": any(trick.fires(s.text) for s in known["bank"]),
         "runs": runs,
         "seconds": {b: round(clock[b] - clock[a], 1) for a, b in pairwise(stages)},
     }
