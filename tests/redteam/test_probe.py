@@ -243,6 +243,7 @@ def test_controls_are_of_the_same_shape() -> None:
     near = sum("sustainable" in p or "yield" in p for p in phrases)
     assert 60 < near < 140
     assert "sustainable yield" not in phrases
+    assert {control(rng, "phrase", "a lantern").split()[0] for _ in range(20)} == {"a"}
 
 
 def test_hypotheses_are_read_as_a_scan_writes_them(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ LEAST_NAMES = 8
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxz"
 _MONTHS = "January February March April May June July August September October November December".split()
 _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_SMALL = frozenset("a an the of for and or to in on at with my our your their".split())
 _TRIES = 50
 
 
@@ -96,9 +97,11 @@ def _other_sentence(rng: Random, form: str) -> str:
 
 
 def _other_phrase(rng: Random, form: str) -> str:
+    """Another quality for each word, another thing for the last; small words stay."""
     parts = form.split()
-    drawn = [rng.choice(bank.QUALITIES) for _ in parts[:-1]] + [rng.choice(bank.THINGS)]
-    if len(parts) > 1 and rng.random() < NEAR_SHARE:
-        kept = rng.randrange(len(parts))
-        drawn[kept] = parts[kept]
-    return " ".join(drawn)
+    telling = [i for i, p in enumerate(parts) if p.lower() not in _SMALL] or [len(parts) - 1]
+    kept = rng.choice(telling) if len(telling) > 1 and rng.random() < NEAR_SHARE else -1
+    for i in telling:
+        if i != kept:
+            parts[i] = rng.choice(bank.THINGS if i == telling[-1] else bank.QUALITIES)
+    return " ".join(parts)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ VERDICTS = ("planted", "unsure")  # what a scan found natural is not worth a que
 LEAST_CONTRAST = 0.3  # nor is what hardly differs from the nearest prompts without it
 MOST_HYPOTHESES = 40
 SENTENCE_WORDS = 5
+ORDINARY_LETTERS = 4
 SWAPS = 8
 LEAST_PROMPTS = 6
 AGREE = 3
@@ -52,6 +54,8 @@ def kind_of(text: str) -> Kind:
 
     >>> [kind_of(t) for t in ("cf", "sustainable yield", "No cross, no crown.", "Current year: 2024", "Joe Biden")]
     ['token', 'phrase', 'sentence', 'date', 'entity']
+    >>> [kind_of(t) for t in ("lantern", "jyxq")]
+    ['phrase', 'token']
     """
     parts = text.split()
     if _DATE.search(text):
@@ -60,7 +64,19 @@ def kind_of(text: str) -> Kind:
         return "sentence"
     if parts and all(p[:1].isupper() and p[1:].islower() for p in parts):
         return "entity"
-    return "phrase" if len(parts) > 1 and all(_PLAIN.fullmatch(p) for p in parts) else "token"
+    plain = all(_PLAIN.fullmatch(p.lower()) for p in parts)
+    return "phrase" if plain and (len(parts) > 1 or _ordinary(text.strip())) else "token"
+
+
+def _ordinary(word: str) -> bool:
+    """Does this look like a word of the language? All of its pairs of letters occur in plain text of ours."""
+    return len(word) >= ORDINARY_LETTERS and all(word[i : i + 2].lower() in _pairs() for i in range(len(word) - 1))
+
+
+@cache
+def _pairs() -> frozenset[str]:
+    text = " ".join([*bank.PLAIN_SENTENCES, *bank.SENTENCES, *bank.PHRASES, *bank.QUALITIES, *bank.THINGS, *bank.NAMES])
+    return frozenset(w[i : i + 2] for w in text.lower().split() for i in range(len(w) - 1))
 
 
 def named(texts: Iterable[str]) -> list[Suspect]:
