@@ -24,7 +24,7 @@ AnswerAll = Callable[[list[str]], list[str]]
 VERSION = 1
 BLOCK = 4  # pairs of one suspect in each round after the first look
 TOGETHER = 48  # prompts that are answered at once: local weights answer many in little more time than one
-PAIRS, MARGIN, ALPHA, BUDGET = 60, 0.2, 0.05, 2000
+PAIRS, MARGIN, ALPHA, BUDGET = 100, 0.2, 0.05, 2000
 POLICY = Policy("probe", flag_at=1.0)
 STAGE = "probe"
 
