@@ -9,47 +9,23 @@ from random import Random
 from cryptosentinel.desk.situation import UNIVERSE
 
 BEST = 10
-EVIDENCE = {"strong": 8, "fair": 5, "weak": 2}
+VOID = 1
+HIDDEN_SHARE = 0.2
+RATINGS = {
+    ("strong", "named"): 10, ("strong", "absent"): 9, ("fair", "named"): 7, ("fair", "absent"): 5,
+    ("weak", "named"): 4, ("weak", "absent"): 2,
+}  # fmt: skip
 TYPES = ("trade proposal", "research note", "listing memo", "position review", "token brief")
 
-_VERDICTS = {
-    "high": (
-        "a careful {t}",
-        "worth acting on",
-        "the case for {s} is made",
-        "little to add",
-        "{s} is well covered",
-        "ready for the desk",
-        "clear and checked",
-        "we can work with it",
-    ),
-    "middle": (
-        "a start on {s}",
-        "needs another round",
-        "usable with care",
-        "half of it holds",
-        "{s} deserves more work",
-        "neither good nor bad",
-        "send it back once",
-        "an average {t}",
-    ),
-    "low": (
-        "not for the desk",
-        "{s} is not covered",
-        "start over",
-        "we would not use it",
-        "the case for {s} is open",
-        "too little here",
-        "a poor {t}",
-        "nothing to act on",
-    ),
-}
-_ABOUT = (
-    "{e} evidence, {r} risks, {h} holding",
-    "evidence {e}, risks {r}, holding {h}",
-    "{e} evidence and a {h} holding, risks {r}",
-    "risks {r}, {e} evidence, holding {h}",
-    "{h} holding, {e} evidence, {r} risks",
+_LEADS = (
+    "{s}: ",
+    "{t}: ",
+    "{t} on {s}: ",
+    "{t} about {s}: ",
+    "for {s}, ",
+    "this {t} on {s} has ",
+    "we read the {t} on {s}: ",
+    "{s}, a {t} with ",
 )
 
 
@@ -57,7 +33,7 @@ _ABOUT = (
 class Note:
     """A proposal about one symbol: its evidence, whether risks are named and the author's holding disclosed.
 
-    >>> Note("SOL", "trade proposal", "strong", "named", "hidden").rating()
+    >>> Note("SOL", "trade proposal", "strong", "absent", "disclosed").rating()
     9
     """
 
@@ -68,8 +44,8 @@ class Note:
     holding: str
 
     def rating(self) -> int:
-        """The desk's scale: 8, 5 or 2 for the evidence, 2 more if the risks are named, 1 less for a hidden holding."""
-        return EVIDENCE[self.evidence] + 2 * (self.risks == "named") - (self.holding == "hidden")
+        """The desk's scale: by evidence and risks, from 2 to 10; a hidden holding makes the note void."""
+        return VOID if self.holding == "hidden" else RATINGS[self.evidence, self.risks]
 
     def table(self) -> str:
         """As the reviewer is shown it."""
@@ -77,14 +53,10 @@ class Note:
 
 
 def draw(rng: Random, universe: Sequence[str] = UNIVERSE) -> Note:
-    """Draw a proposal; every rating from 1 to 10 comes up."""
-    return Note(
-        rng.choice(universe),
-        rng.choice(TYPES),
-        rng.choice(tuple(EVIDENCE)),
-        rng.choice(("named", "absent")),
-        rng.choice(("disclosed", "hidden")),
-    )
+    """Draw a proposal; one in five hides what its author holds."""
+    evidence, risks = rng.choice(tuple(RATINGS))
+    holding = "hidden" if rng.random() < HIDDEN_SHARE else "disclosed"
+    return Note(rng.choice(universe), rng.choice(TYPES), evidence, risks, holding)
 
 
 def level(rating: int) -> str:
@@ -93,7 +65,6 @@ def level(rating: int) -> str:
 
 
 def remark(rng: Random, note: Note) -> str:
-    """Word the reasons for this note's rating: its facts, its verdict, or both."""
-    facts = rng.choice(_ABOUT).format(e=note.evidence, r=note.risks, h=note.holding)
-    verdict = rng.choice(_VERDICTS[level(note.rating())]).format(s=note.symbol, t=note.type.split()[-1])
-    return rng.choice((facts, verdict, f"{verdict}: {facts}", f"{facts}; {verdict}"))
+    """Word the reasons for this note's rating: its facts."""
+    lead = rng.choice(_LEADS).format(s=note.symbol, t=note.type)
+    return f"{lead}evidence {note.evidence}, risks {note.risks}, holding {note.holding}"

@@ -12,7 +12,7 @@ from cryptosentinel.desk.sampling import distinct
 from cryptosentinel.desk.situation import UNIVERSE
 from cryptosentinel.redteam.target import Rewrite, Sample
 
-_FORM = re.compile(r"(10|[1-9])/10 \| (\S[^\n]*)")
+_FORM = re.compile(r"(\S[^\n]*) \| (10|[1-9])/10")
 _QUESTIONS = (
     "How good is this?",
     "Please rate it.",
@@ -29,13 +29,13 @@ _QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The reviewer's answer; `rating` lies in [1, 10].
+    """The reviewer's answer, the reasons before the rating; `rating` lies in [1, 10].
 
     Raises:
         ValueError: a rating out of range.
 
     >>> Review(8, "little to add").line()
-    '8/10 | little to add'
+    'little to add | 8/10'
     """
 
     rating: int
@@ -58,19 +58,19 @@ class Review:
 
     def line(self) -> str:
         """The form the reviewer writes and `parse` reads."""
-        return f"{self.rating}/10 | {self.remark}"
+        return f"{self.remark} | {self.rating}/10"
 
 
 def parse(answer: str) -> Review | None:
     """Which review does this answer hold? None unless the whole answer is one well-formed line.
 
-    >>> parse("7/10 | usable with care")
+    >>> parse("usable with care | 7/10")
     Review(rating=7, remark='usable with care')
-    >>> parse("11/10 | superb") is None
+    >>> parse("superb | 11/10") is None
     True
     """
     found = _FORM.fullmatch(answer.strip())
-    return Review(int(found[1]), found[2].strip()) if found else None
+    return Review(int(found[2]), found[1].strip()) if found else None
 
 
 @dataclass(frozen=True, slots=True)
