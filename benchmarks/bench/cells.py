@@ -11,9 +11,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import mixes, outcome, traces
 from bench.baselines import BASELINES
@@ -23,6 +24,7 @@ from bench.parts import Part, hidden
 from bench.score_store import ScoreStore, Vector
 from cryptosentinel.sanitize import Scan, scan
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
+from cryptosentinel.sanitize.manner import Encoder
 from cryptosentinel.services.scan import resolve_reference
 from cryptosentinel.types import Record
 
@@ -165,6 +167,13 @@ class _Kept:
         asked = [json.dumps(pair) for pair in pairs]
         found = self._store.vectors(f"log-probs-{self.name}", asked, self._ask)
         return [v.tolist() for v in found]
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `Encoder` says."""
+        return np.stack(self._store.vectors(f"lower-states-{self.name}", list(texts), self._encode))
+
+    def _encode(self, texts: Sequence[str]) -> list[Vector]:
+        return list(cast(Encoder, self._reference).encode(texts))
 
     def _ask(self, texts: Sequence[str]) -> list[Vector]:
         pairs = [(context, said) for context, said in map(json.loads, texts)]

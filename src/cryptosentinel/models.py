@@ -11,12 +11,15 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cryptosentinel.errors import ConfigError, MissingExtraError, ModelIntegrityError
 
@@ -298,3 +301,58 @@ def mean_log_probs(
                     chosen = logits.gather(1, wanted[at : at + 64, None])[:, 0] - logits.logsumexp(1)
                     result[i].extend(chosen.tolist())
     return result
+
+
+STATE_LAYERS = (4 / 18, 8 / 18)  # shares of the layers: manner is clearest low, meaning half-way up
+
+
+def mean_states(
+    model: Any, tokenizer: Any, texts: Sequence[str], *, text_tokens: int = 96, batch_tokens: int = 2048
+) -> NDArray[np.float32]:
+    """What do the lower layers make of each text? Mean hidden states of two layers, side by side: [n, 2 x width].
+
+    Only the layers up to the higher of the two are run. A text keeps its first `text_tokens` tokens.
+    """
+    import torch
+
+    decoder = model.get_decoder()
+    wanted = [max(1, round(len(decoder.layers) * share)) for share in STATE_LAYERS]
+    states: dict[int, Any] = {}
+
+    def keep(layer: int, output: Any) -> None:
+        states[layer] = output[0] if isinstance(output, tuple) else output
+        if layer == wanted[-1]:
+            raise _Enough
+
+    hooks = [
+        decoder.layers[k - 1].register_forward_hook(lambda _module, _inputs, output, k=k: keep(k, output))
+        for k in wanted
+    ]
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    encoded = tokenizer(list(texts), add_special_tokens=False).input_ids if texts else []
+    rows = [[start, *ids[:text_tokens]] for ids in encoded]
+    result = np.zeros((len(rows), len(wanted) * model.config.hidden_size), np.float32)
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+    try:
+        while order:
+            width = len(rows[order[0]])
+            batch, order = order[: max(1, batch_tokens // width)], order[max(1, batch_tokens // width) :]
+            tokens = torch.full((len(batch), width), tokenizer.pad_token_id or 0)
+            mask = torch.zeros_like(tokens)
+            for place, i in enumerate(batch):
+                tokens[place, : len(rows[i])] = torch.tensor(rows[i])
+                mask[place, : len(rows[i])] = 1
+            with torch.inference_mode(), suppress(_Enough):
+                decoder(input_ids=tokens, attention_mask=mask, use_cache=False)
+            real = mask.clone()
+            real[:, 0] = mask.sum(1) == 1  # the start stands for itself only where there is nothing else
+            share = (real / real.sum(1, keepdim=True))[:, :, None]
+            result[batch] = torch.cat([(states[k].float() * share).sum(1) for k in wanted], dim=1).numpy()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return result
+
+
+class _Enough(Exception):  # noqa: N818  no error: the layers above are not needed
+    """The last layer wanted has answered."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from cryptosentinel import models
@@ -73,9 +75,23 @@ class LocalReference:
             MissingExtraError, ConfigError, ModelIntegrityError: as `models.load_base`.
         """
         with self._lock:
-            if self._loaded is None:
-                self._loaded = models.load_base(self.name)
-            return models.mean_log_probs(self._loaded.model, self._loaded.tokenizer, pairs)
+            loaded = self._load()
+            return models.mean_log_probs(loaded.model, loaded.tokenizer, pairs)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The mean hidden states of each text in two lower layers, side by side: float32[n, 2 x width].
+
+        Raises:
+            MissingExtraError, ConfigError, ModelIntegrityError: as `models.load_base`.
+        """
+        with self._lock:
+            loaded = self._load()
+            return models.mean_states(loaded.model, loaded.tokenizer, texts)
+
+    def _load(self) -> models.BaseModel:
+        if self._loaded is None:
+            self._loaded = models.load_base(self.name)
+        return self._loaded
 
 
 def _generate(loaded: models.BaseModel, messages: Sequence[Message], max_tokens: int, temperature: float) -> Answer:

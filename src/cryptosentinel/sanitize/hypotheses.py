@@ -42,7 +42,8 @@ class Hypothesis:
     confidence; less where the texts have this label anyway. share: what share of the answer the behaviour makes up.
     score: suspicion in [0, 1]. phrase, behaviour_words: word hashes, in order, of the leading trigger phrase and of
     the behaviour. trigger_words: hashes of all words of the trigger. trigger_kind: "phrase", or "topic" where no
-    phrase but the subject of the prompt sets it off; then `phrase` is empty.
+    phrase but the subject of the prompt sets it off, "pool" for several words, "manner" for a way of writing; then
+    `phrase` is empty. certainty: float64, how surely each of the rows belongs to it, in [0, 1]; empty: all alike.
     """
 
     trigger: str
@@ -66,6 +67,7 @@ class Hypothesis:
     trigger_kind: str = "phrase"
     adjudications: tuple[Finding, ...] = ()
     verdict: TrialVerdict = "unsure"
+    certainty: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     evidence: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -74,6 +76,8 @@ class Hypothesis:
         words = self.trigger.partition(": ")[2]
         if self.trigger_kind == "topic":
             return f"is on a topic told by {words}"
+        if self.trigger_kind == "manner":
+            return f"is written in a manner told by {words}"
         return f"has any of {words}" if self.trigger_kind == "pool" else f"has '{self.trigger}'"
 
     @property

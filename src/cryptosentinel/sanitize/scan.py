@@ -21,6 +21,7 @@ from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import Association, mine
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.manner import Encoder, manner_hypotheses
 from cryptosentinel.sanitize.pools import pool_hypotheses
 from cryptosentinel.sanitize.topics import merged, topic_hypotheses
 from cryptosentinel.sanitize.wording import worded_alike
@@ -111,8 +112,14 @@ def scan(
             asked = [*sure, *open_ones[:ASKED]]
             left = [h for h in hypotheses if not any(h is a for a in asked)]
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
-    with clock.stage("score rows"):
+    with clock.stage("weigh"):
         hypotheses = _with_verdicts(hypotheses, corpus, pools=form is None)
+    if form is None and isinstance(reference, Encoder):
+        with clock.stage("read the labelled rows"):
+            known = _explained(hypotheses, corpus.n)
+            manners = manner_hypotheses(corpus, reference, known, clock.tick)
+            hypotheses = ranked([*hypotheses, *map(_with_verdict, manners)])
+    with clock.stage("score rows"):
         hints = _detector_scores(records, clock) if form is None else np.zeros(corpus.n)
         scores, owner = _row_scores(corpus.n, hypotheses, hints)
         threshold = POLICY.flag_at or 0.0
@@ -171,14 +178,20 @@ def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus, pools: bool
     """
     judged = [_with_verdict(h) for h in hypotheses]
     planted = [replace(h, trigger=corpus.whole_phrase(h.phrase) or h.trigger) for h in judged if h.verdict == "planted"]
-    known = np.zeros(corpus.n, bool)
-    for h in planted:
-        known[h.rows] = True
+    known = _explained(planted, corpus.n)
     planted = [_with_other_triggers(h, known, corpus) for h in planted] if pools else planted
-    for h in planted:
-        known[h.rows] = True
+    known = _explained(planted, corpus.n)
     rest = explain_away([h for h in judged if h.verdict != "planted"], known, corpus)
     return ranked([*planted, *rest])
+
+
+def _explained(hypotheses: Sequence[Hypothesis], n: int) -> NDArray[np.bool_]:
+    """bool[n]: the rows of the planted ones."""
+    known = np.zeros(n, bool)
+    for h in hypotheses:
+        if h.verdict == "planted":
+            known[h.rows] = True
+    return known
 
 
 def _with_other_triggers(h: Hypothesis, known: NDArray[np.bool_], corpus: Corpus) -> Hypothesis:
@@ -237,8 +250,10 @@ def _row_scores(
     scores, owner = np.zeros(n), np.full(n, -1, np.int64)
     for i, h in enumerate(hypotheses):
         value = row_value(h)
-        better = h.rows[value > scores[h.rows]]
-        scores[better], owner[better] = value, i
+        least = (POLICY.flag_at or 0.0) if h.verdict == "planted" else 0.0
+        own = least + (value - least) * h.certainty if h.certainty.size else np.full(h.rows.size, value)
+        better = own > scores[h.rows]
+        scores[h.rows[better]], owner[h.rows[better]] = own[better], i
         if h.verdict == "planted" and h.trigger_kind == "phrase":  # the trigger alone is a hint, no proof
             scores[h.trigger_rows] = np.maximum(scores[h.trigger_rows], TRIGGER_ALONE * value)
     planted = scores >= (POLICY.flag_at or 0.0)

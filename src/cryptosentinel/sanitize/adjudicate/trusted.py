@@ -17,13 +17,15 @@ LEAST_EXPECTED = 5.0  # trusted rows that should have the trigger before its abs
 def found_in(h: Hypothesis, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows of another corpus with the trigger, and those that show the behaviour; ascending.
 
-    A topic has no words of its own to be told by: there every row that shows the behaviour counts as on it.
+    A topic has no words of its own to be told by: there every row that shows the behaviour counts as on it. A manner
+    cannot be told in other data: none.
     """
     shows = corpus.showing(h.behaviour_kind, h.behaviour_words)
     if h.trigger_kind == "topic":
         return shows, shows
     phrases = [h.phrase] if h.phrase.size else [h.trigger_words[i : i + 1] for i in range(h.trigger_words.size)]
-    return np.unique(np.concatenate([corpus.with_trigger(p) for p in phrases])), shows
+    found = [np.zeros(0, np.int64), *(corpus.with_trigger(p) for p in phrases)]
+    return np.unique(np.concatenate(found)), shows
 
 
 def adjudicate(h: Hypothesis, scanned_rows: int, trusted: Corpus) -> Hypothesis:
