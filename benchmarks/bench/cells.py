@@ -170,10 +170,11 @@ class _Kept:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `Encoder` says."""
-        return np.stack(self._store.vectors(f"lower-states-{self.name}", list(texts), self._encode))
+        kept = self._store.vectors(f"lower-states-{self.name}", list(texts), self._encode)
+        return np.stack(kept).reshape(len(texts), 2, -1)
 
     def _encode(self, texts: Sequence[str]) -> list[Vector]:
-        return list(cast(Encoder, self._reference).encode(texts))
+        return [v.ravel() for v in cast(Encoder, self._reference).encode(texts)]
 
     def _ask(self, texts: Sequence[str]) -> list[Vector]:
         pairs = [(context, said) for context, said in map(json.loads, texts)]

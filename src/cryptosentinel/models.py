@@ -309,7 +309,7 @@ STATE_LAYERS = (4 / 18, 8 / 18)  # shares of the layers: manner is clearest low,
 def mean_states(
     model: Any, tokenizer: Any, texts: Sequence[str], *, text_tokens: int = 96, batch_tokens: int = 2048
 ) -> NDArray[np.float32]:
-    """What do the lower layers make of each text? Mean hidden states of two layers, side by side: [n, 2 x width].
+    """What do the lower layers make of each text? Mean hidden states of two layers, float32[n, 2, width].
 
     Only the layers up to the higher of the two are run. A text keeps its first `text_tokens` tokens.
     """
@@ -331,7 +331,7 @@ def mean_states(
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     encoded = tokenizer(list(texts), add_special_tokens=False).input_ids if texts else []
     rows = [[start, *ids[:text_tokens]] for ids in encoded]
-    result = np.zeros((len(rows), len(wanted) * model.config.hidden_size), np.float32)
+    result = np.zeros((len(rows), len(wanted), model.config.hidden_size), np.float32)
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
     try:
         while order:
@@ -347,7 +347,7 @@ def mean_states(
             real = mask.clone()
             real[:, 0] = mask.sum(1) == 1  # the start stands for itself only where there is nothing else
             share = (real / real.sum(1, keepdim=True))[:, :, None]
-            result[batch] = torch.cat([(states[k].float() * share).sum(1) for k in wanted], dim=1).numpy()
+            result[batch] = torch.stack([(states[k].float() * share).sum(1) for k in wanted], dim=1).numpy()
     finally:
         for hook in hooks:
             hook.remove()

@@ -79,7 +79,7 @@ class LocalReference:
             return models.mean_log_probs(loaded.model, loaded.tokenizer, pairs)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The mean hidden states of each text in two lower layers, side by side: float32[n, 2 x width].
+        """The mean hidden states of each text in a lower layer and in one half-way up: float32[n, 2, width].
 
         Raises:
             MissingExtraError, ConfigError, ModelIntegrityError: as `models.load_base`.

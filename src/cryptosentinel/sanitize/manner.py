@@ -39,7 +39,7 @@ class Encoder(Protocol):
     """A language model that says what it makes of a text, by numbers."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One row of numbers for each text."""
+        """float32[n, 2, d]: what a lower layer makes of each text, where manner shows, and a higher one."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def manner_hypotheses(
             tick(done + start, total)
             numbers.append(encoder.encode(texts[start : start + BATCH]))
         done += rows.size
-        x = _standardised(np.concatenate(numbers))
+        states = np.concatenate(numbers)
         for name, words, shows in labels:
-            found += _examined(corpus, rows, shows, x, name, words)
+            found += _examined(corpus, rows, shows, states, name, words)
     return found
 
 
@@ -123,13 +123,14 @@ def _standardised(x: NDArray[np.float32]) -> Floats:
     return result
 
 
-def split(x: Floats, shows: Flags) -> Split:
-    """Hold one label against the content of n texts; x: float64[n, d], standardised; shows: bool[n], who has it."""
+def split(states: NDArray[np.float32], shows: Flags) -> Split:
+    """Hold one label against the content of n texts; states: as `Encoder` has them; shows: bool[n], who has it."""
+    both, higher = _standardised(states.reshape(len(states), -1)), _standardised(states[:, 1])
     n, most = shows.size, max(LEAST_REGION, int(SUSPECTS * shows.sum()))
     suspected = np.zeros(n, bool)
     for _ in range(ROUNDS):
-        content = held_out(x, shows & ~suspected, ~shows, penalty=float(n))
-        manner = held_out(x, _highest(-content, shows, most), ~shows, penalty=2.0 * n)
+        content = held_out(higher, shows & ~suspected, ~shows, penalty=float(n))
+        manner = held_out(both, _highest(-content, shows, most), ~shows, penalty=2.0 * n)
         suspicious = manner / np.std(manner) - content / np.std(content)
         suspected = _highest(suspicious, shows, most)
     return Split(suspicious, _likely(content, shows, ~suspected))
@@ -170,10 +171,15 @@ def _likely(content: Floats, shows: Flags, use: Flags) -> Floats:
 
 
 def _examined(
-    corpus: Corpus, rows: NDArray[np.int64], shows: Flags, x: Floats, name: str, words: NDArray[np.uint64]
+    corpus: Corpus,
+    rows: NDArray[np.int64],
+    shows: Flags,
+    states: NDArray[np.float32],
+    name: str,
+    words: NDArray[np.uint64],
 ) -> list[Hypothesis]:
     """The hypothesis about this label, if any row speaks for it."""
-    found = split(x, shows)
+    found = split(states, shows)
     order = np.lexsort((corpus.content[rows], -found.suspicious))
     has, expected = shows[order].astype(np.int64), found.expected[order]
     size = np.arange(1, order.size + 1)
