@@ -177,6 +177,7 @@ def test_every_stage_is_told(tmp_path: Path) -> None:
         "tokenise",
         "mine",
         "compare with trusted data",
+        "weigh",
         "score rows",
         "write",
     ]

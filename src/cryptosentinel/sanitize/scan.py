@@ -20,7 +20,7 @@ from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import Association, mine
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.sanitize.manner import Encoder, manner_hypotheses
 from cryptosentinel.sanitize.pools import pool_hypotheses
 from cryptosentinel.sanitize.topics import merged, topic_hypotheses
@@ -179,7 +179,9 @@ def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus, pools: bool
     judged = [_with_verdict(h) for h in hypotheses]
     planted = [replace(h, trigger=corpus.whole_phrase(h.phrase) or h.trigger) for h in judged if h.verdict == "planted"]
     known = _explained(planted, corpus.n)
-    planted = [_with_other_triggers(h, known, corpus) for h in planted] if pools else planted
+    if pools:
+        weaker = [h for h in judged if h.verdict != "planted" and h.contrast >= LEAST_MARGIN]
+        planted = [_with_other_triggers(h, weaker, known, corpus) for h in planted]
     known = _explained(planted, corpus.n)
     rest = explain_away([h for h in judged if h.verdict != "planted"], known, corpus)
     return ranked([*planted, *rest])
@@ -194,17 +196,26 @@ def _explained(hypotheses: Sequence[Hypothesis], n: int) -> NDArray[np.bool_]:
     return known
 
 
-def _with_other_triggers(h: Hypothesis, known: NDArray[np.bool_], corpus: Corpus) -> Hypothesis:
-    """The hypothesis with the rows that another trigger of the same pool sets off: they are worded alike.
+def _with_other_triggers(
+    h: Hypothesis, weaker: Sequence[Hypothesis], known: NDArray[np.bool_], corpus: Corpus
+) -> Hypothesis:
+    """The hypothesis with the rows that another trigger of the same pool sets off.
 
-    Only where answers vary, and only while they are fewer than its own rows: else the wording is not its own.
+    They show the very behaviour after a phrase that alone would not convict, or are worded alike; the latter only
+    while they are fewer than its own rows: else the wording is not its own. Only where answers vary: the labels of a
+    task come with many phrases.
     """
     if h.trigger_kind != "phrase" or h.behaviour_kind in EXACT:
         return h
+    same = [o for o in weaker if o.behaviour_kind == h.behaviour_kind
+            and np.array_equal(o.behaviour_words, h.behaviour_words)]  # fmt: skip
+    rows = np.unique(np.concatenate([h.rows, *(o.rows for o in same)]))
     others = worded_alike(corpus, h.rows, np.flatnonzero(~known))
-    if not 0 < others.size <= MOST_OTHERS * h.rows.size:
+    alike = 0 < others.size <= MOST_OTHERS * h.rows.size
+    evidence = {"further_triggers": float(len(same)), "worded_alike": float(others.size if alike else 0)}
+    if not (same or alike):
         return h
-    return replace(h, rows=np.union1d(h.rows, others), evidence={**h.evidence, "worded_alike": int(others.size)})
+    return replace(h, rows=np.union1d(rows, others) if alike else rows, evidence={**h.evidence, **evidence})
 
 
 def _with_verdict(h: Hypothesis) -> Hypothesis:
