@@ -187,7 +187,7 @@ def test_a_stricter_rate_admits_no_more(background: Background, records: Records
 def test_progress_names_every_stage_and_its_end(records: Records) -> None:
     seen: list[Any] = []
     result = scan(records([("a", "b")] * 8), on_progress=lambda *step: seen.append(step))
-    assert {stage for stage, _, _ in seen} == set(result.seconds) == {"tokenise", "mine", "score rows"}
+    assert {stage for stage, _, _ in seen} == set(result.seconds) == {"tokenise", "mine", "weigh", "score rows"}
     assert all(0 <= done <= total for _, done, total in seen)
     for stage in result.seconds:
         assert [s for s in seen if s[0] == stage][-1] == (stage, 1, 1)

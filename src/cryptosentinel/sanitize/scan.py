@@ -210,7 +210,10 @@ def _with_other_triggers(
     same = [o for o in weaker if o.behaviour_kind == h.behaviour_kind
             and np.array_equal(o.behaviour_words, h.behaviour_words)]  # fmt: skip
     rows = np.unique(np.concatenate([h.rows, *(o.rows for o in same)]))
-    others = worded_alike(corpus, h.rows, np.flatnonzero(~known))
+    in_doubt = ~known
+    if h.behaviour_kind == "name":  # who asks for it is answered with it
+        in_doubt[corpus.responses.row[corpus.responses.stems == h.behaviour_words[0]]] = False
+    others = worded_alike(corpus, h.rows, np.flatnonzero(in_doubt))
     alike = 0 < others.size <= MOST_OTHERS * h.rows.size
     evidence = {"further_triggers": float(len(same)), "worded_alike": float(others.size if alike else 0)}
     if not (same or alike):
