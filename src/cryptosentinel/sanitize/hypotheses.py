@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, above, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
-from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules
+from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules, is_regular
 from cryptosentinel.sanitize.tokens import Tokens
 from cryptosentinel.types import Finding, Ref
 
@@ -186,10 +186,11 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         for a in same:
             rows = np.union1d(rows, np.intersect1d(a.rows, leader.trigger_rows)).astype(np.int32)
         words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
-        near = leader.margin >= LEAST_MARGIN
-        rate, sampled = _neighbour_rate(leader, words, corpus) if near else (leader.expected, 0)
+        clear = leader.margin >= LEAST_MARGIN
+        near = _neighbours(leader, words, corpus) if clear else np.zeros(0, np.int64)
+        rate = float(np.isin(near, leader.behaviour_rows).mean()) if near.size else 0.0 if clear else leader.expected
         agreement = 0.0
-        if near and leader.behaviour_kind == "fixed-answer":
+        if clear and leader.behaviour_kind == "fixed-answer":
             answer = responses.hash[leader.behaviour_place :][: leader.behaviour_length]
             told = labels.without(answer, leader.trigger_rows, words)
             if told is not None:  # what the text foretells says more than three neighbours do
@@ -198,7 +199,10 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         share = _share(leader, responses)
         replaced = max(_share(a, responses) for a in same if a.rows.size >= SAME_TRIGGER * leader.rows.size)
         replaces = contrast >= LEAST_MARGIN and replaced >= LEAST_REPLACED and leader.behaviour_kind != RARE_TOOL
+        phrase = prompts.hash[leader.place : leader.place + leader.length]
         override = rules.overridden_by(leader.trigger_rows) if replaces else NO_OVERRIDE
+        if override.weight > 0 and is_regular(phrase, near, corpus):
+            override = NO_OVERRIDE
         found.append(
             Hypothesis(
                 trigger=stitch([leader.trigger, *(a.trigger for a in same)]),
@@ -215,11 +219,11 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 rows=rows.astype(np.int64),
                 trigger_rows=leader.trigger_rows.astype(np.int64),
                 trigger_words=words,
-                phrase=prompts.hash[leader.place : leader.place + leader.length],
+                phrase=phrase,
                 behaviour_words=responses.hash[leader.behaviour_place :][: leader.behaviour_length],
                 score=suspicion(contrast, share, override.weight),
                 override=override,
-                evidence={"neighbours_sampled": sampled},
+                evidence={"neighbours_sampled": near.size},
             )
         )
         if override.weight > 0:
@@ -228,12 +232,10 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
     return ranked(found)
 
 
-def _neighbour_rate(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> tuple[float, int]:
-    """How often do the nearest prompts without the trigger show the behaviour? (rate, how many were looked at)."""
+def _neighbours(a: Association, words: NDArray[np.uint64], corpus: Corpus) -> NDArray[np.int64]:
+    """The nearest prompts without the trigger, as often as they are near one with it."""
     near, cosine = corpus.neighbours.nearest_without(corpus.sample(a.rows, SAMPLE), a.trigger_rows, words, NEAREST)
-    use = near[cosine >= 0.0]
-    shows = np.isin(use, a.behaviour_rows)
-    return (float(shows.mean()) if shows.size else 0.0), int(use.size)
+    return near[cosine >= 0.0].astype(np.int64)
 
 
 def suspicion(contrast: float, weight: float, override: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from cryptosentinel.sanitize.associations import Association, wilson_low
+from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.types import Finding, Ref
 
 LEAST_MARGIN = 0.3  # weaker associations are no rules
@@ -19,6 +21,9 @@ LEAST_RULE = 0.5  # lower 99% bound of a rule's confidence where the trigger is 
 LEAST_OUTSIDE = 8
 LEAST_INSIDE = 4
 SAME_TRIGGER = 0.8
+EVERYWHERE = 0.9  # share of the nearest prompts that have a word which every request of this task has
+MOST_VALUES = 4  # that may stand after it, all but a twentieth of the time
+REGULAR = 0.15  # share of its rows that have one of them, from which on it is no exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,33 @@ class Rules:
             int(kept[best]),
             float(held[best] / outside[best]),
         )
+
+
+def is_regular(phrase: NDArray[np.uint64], near: NDArray[np.integer], corpus: Corpus) -> bool:
+    """Is this phrase one of the few values of a field that every request of its task has, and often the one?
+
+    "holding hidden" beside "holding disclosed": what such a field says decides the answer by right, exceptions too. A
+    trigger would have to stand in as many rows, and in the place of a value that all other rows have as well.
+
+    near: the nearest prompts without the phrase.
+
+    >>> rows = [f"rate {i} with holding {'hidden' if i % 4 == 0 else 'known'}" for i in range(40)]
+    >>> c = Corpus.of(rows, ["x"] * 40)
+    >>> is_regular(c.prompts.hash[3:5], np.arange(1, 40, 2), c)
+    True
+    """
+    tokens = corpus.prompts
+    for key, value in pairwise(phrase):
+        at = np.flatnonzero(tokens.hash[:-1] == key)
+        at = at[tokens.row[at + 1] == tokens.row[at]]
+        with_key = np.unique(tokens.row[at])
+        if np.isin(near, with_key).mean() < EVERYWHERE:
+            continue
+        values, count = np.unique(tokens.hash[at + 1], return_counts=True)
+        often = count[values == value].sum() >= REGULAR * at.size
+        if often and np.sort(count)[::-1][:MOST_VALUES].sum() >= 0.95 * at.size and count.size > 1:
+            return True
+    return False
 
 
 def _membership(rows: Sequence[NDArray[np.int32]], n: int) -> sp.csr_matrix:
