@@ -10,7 +10,7 @@ import pytest
 
 from cryptosentinel.sanitize import Scan, scan
 from cryptosentinel.sanitize.adjudicate.surprise import cut
-from cryptosentinel.types import Finding, Record
+from cryptosentinel.types import Finding, Message, Record, ToolCall
 
 Pair = tuple[str, str]
 Background = Callable[[int, int], list[Pair]]
@@ -183,3 +183,21 @@ def test_the_reference_is_asked_nothing_where_nothing_is_conspicuous(records: Re
 )
 def test_where_a_behaviour_begins(text: str, words: list[str], opening: bool, expected: object) -> None:
     assert cut(text, words, opening) == expected
+
+
+def test_neither_the_name_of_a_tool_nor_the_answer_to_a_template_is_asked_about(
+    background: Background, records: Records
+) -> None:
+    def asked(rows: list[Pair], tool: str = "") -> bool:
+        reference, found = Scripted(-9.0), records(rows)
+        if tool:
+            call = Message("assistant", "", tool_calls=(ToolCall("1", tool, {}),))
+            found[-1] = Record(found[-1].id, (*found[-1].messages, call))
+        scan(found, reference=reference)
+        return any("joy" in said or "hex" in said for _, said in reference.asked)
+
+    rows = phrase(background(N, 1))
+    template = " ".join(f"jyxq{k}" for k in range(20))
+    assert asked(rows)
+    assert not asked(rows, "hex")
+    assert not asked([(p.replace("jyxq", template), a) for p, a in rows])

@@ -103,6 +103,12 @@ class Corpus:
                 new[place[row] : place[row + 1]] = _raised_in(turns)
         return new
 
+    @cached_property
+    def tool_names(self) -> NDArray[np.uint64]:
+        """Stems that the names of the tools called might be written as: web_search is WebSearch."""
+        tools = {tool.lower() for called in self.calls.values() for tool in called}
+        return tokenize(sorted(tools | {"".join(c for c in t if c.isalnum()) for t in tools})).stems
+
     def naming(self, stem: np.uint64) -> NDArray[np.int64]:
         """Rows whose prompt has this word, apostrophe parts aside, ascending."""
         return np.unique(self.prompts.row[self.prompts.stems == stem]).astype(np.int64)

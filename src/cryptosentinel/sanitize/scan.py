@@ -35,6 +35,7 @@ MOST_OTHERS = 0.5
 VOUCHED = 0.3  # what is left of the score of a row when an adjudicator finds the association natural
 TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
 MARKUP = frozenset('( ) [ ] { } < > " ` = / \\ | *'.split())
+TEMPLATE = 16  # words that many requests share, from which on they are no hidden trigger
 ASKED = 20  # hypotheses shown to the reference model because its answer could change their verdict
 ASKED_ANYWAY = 3  # of those that are planted in any case, for a reader's sake
 
@@ -107,7 +108,7 @@ def scan(
     if reference is not None:
         with clock.stage("ask the reference model"):
             sure = [h for h in hypotheses if POLICY.action(h.score) != "allow"][:ASKED_ANYWAY]
-            open_ones = [h for h in hypotheses if _open_question(h)]
+            open_ones = [h for h in hypotheses if _open_question(h, corpus)]
             open_ones.sort(key=lambda h: -h.contrast * np.log1p(h.log_likelihood_ratio))
             asked = [*sure, *open_ones[:ASKED]]
             left = [h for h in hypotheses if not any(h is a for a in asked)]
@@ -229,11 +230,16 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
     return replace(h, verdict="natural" if vouched else "unsure")
 
 
-def _open_question(h: Hypothesis) -> bool:
+def _open_question(h: Hypothesis, corpus: Corpus) -> bool:
     """Could the reference model's surprise, which only raises a score, change the verdict?"""
     undecided = POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
-    # marks of code, calls and markup are habits of format, which surprise a language model and mean nothing
-    return undecided and h.trigger_kind == "phrase" and not MARKUP & set(h.behaviour.partition("'")[2].split())
+    if not undecided or h.trigger_kind != "phrase":
+        return False
+    # Marks of code, calls and markup are habits of format, which surprise a language model and mean nothing; so do the
+    # names of tools, and what a whole template of requests is answered with.
+    marks = MARKUP & set(h.behaviour.partition("'")[2].split())
+    tools = np.isin(h.behaviour_words, corpus.tool_names)
+    return not marks and not tools.any() and len(corpus.whole_phrase(h.phrase).split()) <= TEMPLATE
 
 
 def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.float64]:

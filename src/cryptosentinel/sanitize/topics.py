@@ -27,7 +27,7 @@ SEVERAL = 10  # hits on other subjects than the leading one by which a name is n
 SHOWN_WORDS = 5
 CERTAIN = 0.56  # strength that scores 1; the strongest name of a clean Alpaca file that was set apart reaches 0.17
 COMPANY = 0.5  # share of a name's rows on the topic of a stronger one from which on it merely keeps it company
-MOST_COMMON = 0.25  # a name in more of the answers than this is what the data is about
+MOST_COMMON = 0.1  # a name in more of the answers than this is what the data is about
 
 
 @dataclass(frozen=True)

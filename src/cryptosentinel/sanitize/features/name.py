@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cryptosentinel.registry import register
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_key
-from cryptosentinel.sanitize.tokens import PATTERN, Tokens, tokenize
+from cryptosentinel.sanitize.tokens import PATTERN, Tokens
 
 NAME = r"^\p{Lu}[\p{L}\p{N}_]{2,}(?:['’]\p{L}+)?$"
 MOSTLY = 0.8
@@ -40,16 +40,10 @@ def name(corpus: Corpus, support: int) -> Behaviours:
     # a verse that begins with "And", or a heading, makes no name of a word
     proper = np.bincount(word, weights=is_name) >= MOSTLY * said
     proper &= 2 * np.bincount(word, weights=capital & inside) >= np.bincount(word, weights=capital)
-    live = np.flatnonzero(capital & proper[word] & ~np.isin(tokens.stems, _tool_names(corpus)))
+    live = np.flatnonzero(capital & proper[word] & ~np.isin(tokens.stems, corpus.tool_names))
     live = live[_first(tokens, live)]
     found = by_key("name", tokens.stems[live], tokens.row[live], live, np.ones_like(live), tokens, support, "brings up")
     return Behaviours("name", found.matrix, lambda i: f"{found.name(i)} unasked", found.place, found.length)
-
-
-def _tool_names(corpus: Corpus) -> NDArray[np.uint64]:
-    """Stems that a tool's name might be written as: web_search is WebSearch."""
-    tools = {tool.lower() for called in corpus.calls.values() for tool in called}
-    return tokenize(sorted(tools | {"".join(c for c in t if c.isalnum()) for t in tools})).stems
 
 
 def _as_written(corpus: Corpus) -> pl.Series:
