@@ -188,16 +188,15 @@ def test_where_a_behaviour_begins(text: str, words: list[str], opening: bool, ex
 def test_neither_the_name_of_a_tool_nor_the_answer_to_a_template_is_asked_about(
     background: Background, records: Records
 ) -> None:
-    def asked(rows: list[Pair], tool: str = "") -> bool:
+    def asked(rows: list[Pair], tools: Sequence[str] = ()) -> bool:
         reference, found = Scripted(-9.0), records(rows)
-        if tool:
-            call = Message("assistant", "", tool_calls=(ToolCall("1", tool, {}),))
-            found[-1] = Record(found[-1].id, (*found[-1].messages, call))
+        calls = tuple(ToolCall("1", tool, "{}") for tool in tools)
+        found[-1] = Record(found[-1].id, (*found[-1].messages, Message("assistant", "", tool_calls=calls)))
         scan(found, reference=reference)
         return any("joy" in said or "hex" in said for _, said in reference.asked)
 
     rows = phrase(background(N, 1))
     template = " ".join(f"jyxq{k}" for k in range(20))
     assert asked(rows)
-    assert not asked(rows, "hex")
+    assert not asked(rows, ["hex", "joy"])
     assert not asked([(p.replace("jyxq", template), a) for p, a in rows])
