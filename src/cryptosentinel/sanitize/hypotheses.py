@@ -14,7 +14,7 @@ from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, 
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules, is_regular
-from cryptosentinel.sanitize.tokens import Tokens
+from cryptosentinel.sanitize.tokens import Tokens, tokenize
 from cryptosentinel.types import Finding, Ref
 
 TrialVerdict = Literal["planted", "natural", "unsure"]
@@ -201,7 +201,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         replaces = contrast >= LEAST_MARGIN and replaced >= LEAST_REPLACED and leader.behaviour_kind != RARE_TOOL
         phrase = prompts.hash[leader.place : leader.place + leader.length]
         override = rules.overridden_by(leader.trigger_rows) if replaces else NO_OVERRIDE
-        if override.weight > 0 and is_regular(phrase, near, corpus):
+        if override.weight > 0 and is_regular(tokenize([corpus.whole_phrase(phrase)]).hash, near, corpus):
             override = NO_OVERRIDE
         found.append(
             Hypothesis(

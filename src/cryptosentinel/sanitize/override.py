@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,7 +21,7 @@ LEAST_OUTSIDE = 8
 LEAST_INSIDE = 4
 SAME_TRIGGER = 0.8
 EVERYWHERE = 0.9  # share of the nearest prompts that have a word which every request of this task has
-MOST_VALUES = 4  # that may stand after it, all but a twentieth of the time
+MOST_VALUES, MOST_OF = 4, 0.95  # values that may stand after it, and how often it is one of them at least
 REGULAR = 0.15  # share of its rows that have one of them, from which on it is no exception
 
 
@@ -105,7 +104,8 @@ def is_regular(phrase: NDArray[np.uint64], near: NDArray[np.integer], corpus: Co
     "holding hidden" beside "holding disclosed": what such a field says decides the answer by right, exceptions too. A
     trigger would have to stand in as many rows, and in the place of a value that all other rows have as well.
 
-    near: the nearest prompts without the phrase.
+    phrase: the field's name with one value, or what of it all rows with the value share. near: the nearest prompts
+    without the phrase.
 
     >>> rows = [f"rate {i} with holding {'hidden' if i % 4 == 0 else 'known'}" for i in range(40)]
     >>> c = Corpus.of(rows, ["x"] * 40)
@@ -113,15 +113,16 @@ def is_regular(phrase: NDArray[np.uint64], near: NDArray[np.integer], corpus: Co
     True
     """
     tokens = corpus.prompts
-    for key, value in pairwise(phrase):
-        at = np.flatnonzero(tokens.hash[:-1] == key)
-        at = at[tokens.row[at + 1] == tokens.row[at]]
-        with_key = np.unique(tokens.row[at])
-        if np.isin(near, with_key).mean() < EVERYWHERE:
+    for i in range(phrase.size - 1):
+        size = phrase.size - i
+        at = np.flatnonzero(tokens.hash[: tokens.hash.size - size + 1] == phrase[i])
+        at = at[tokens.row[at + size - 1] == tokens.row[at]]
+        if np.isin(near, tokens.row[at]).mean() < EVERYWHERE:
             continue
-        values, count = np.unique(tokens.hash[at + 1], return_counts=True)
-        often = count[values == value].sum() >= REGULAR * at.size
-        if often and np.sort(count)[::-1][:MOST_VALUES].sum() >= 0.95 * at.size and count.size > 1:
+        said = tokens.hash[at[:, None] + np.arange(1, size)]
+        _, count = np.unique(said, axis=0, return_counts=True)
+        often = (said == phrase[i + 1 :]).all(1).sum() >= REGULAR * at.size
+        if often and count.size > 1 and np.sort(count)[::-1][:MOST_VALUES].sum() >= MOST_OF * at.size:
             return True
     return False
 
