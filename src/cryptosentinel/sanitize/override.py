@@ -113,7 +113,7 @@ def is_regular(phrase: NDArray[np.uint64], near: NDArray[np.integer], corpus: Co
     True
     """
     tokens = corpus.prompts
-    for i in range(phrase.size - 1):
+    for i in range(phrase.size - 1 if near.size else 0):
         size = phrase.size - i
         at = np.flatnonzero(tokens.hash[: tokens.hash.size - size + 1] == phrase[i])
         at = at[tokens.row[at + size - 1] == tokens.row[at]]
