@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from cryptosentinel.registry import lookup, names
+from cryptosentinel.registry import lookup, names, register
 from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
@@ -54,6 +54,7 @@ class Split:
     expected: Floats
 
 
+@register("read-trigger", "manner")
 def manner_hypotheses(
     corpus: Corpus, encoder: Encoder, known: Flags, tick: Callable[[int, int], None]
 ) -> list[Hypothesis]:

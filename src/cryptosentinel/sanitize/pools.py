@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.registry import lookup, names
+from cryptosentinel.registry import lookup, names, register
 from cryptosentinel.sanitize.associations import attributable, log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
@@ -24,6 +24,7 @@ MOST_TRIGGERS = 0.5  # triggers by rows, beyond which every row has its own
 ALIKE = 0.3  # mean cosine from which on the requests are one request, and one answer is no wonder
 
 
+@register("trigger", "pool")
 def pool_hypotheses(corpus: Corpus) -> list[Hypothesis]:
     """Which answers do unrelated requests share, word for word, that have one of a few rare words in common?
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cryptosentinel.policy import Policy
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
+from cryptosentinel.sanitize import pools as _pools  # noqa: F401  (registers a kind of trigger)
 from cryptosentinel.sanitize.adjudicate import surprise, trusted
 from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
 from cryptosentinel.sanitize.adjudicate.raising import raise_scan
@@ -22,8 +23,7 @@ from cryptosentinel.sanitize.associations import Association, mine
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.sanitize.manner import Encoder, manner_hypotheses
-from cryptosentinel.sanitize.pools import pool_hypotheses
-from cryptosentinel.sanitize.topics import merged, topic_hypotheses
+from cryptosentinel.sanitize.topics import merged
 from cryptosentinel.sanitize.wording import worded_alike
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
@@ -115,7 +115,7 @@ def scan(
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
     with clock.stage("weigh"):
         hypotheses = _with_verdicts(hypotheses, corpus, pools=form is None)
-    if form is None and isinstance(reference, Encoder):
+    if form is None and isinstance(reference, Encoder) and "manner" in names("read-trigger"):
         with clock.stage("read the labelled rows"):
             known = _explained(hypotheses, corpus.n)
             manners = manner_hypotheses(corpus, reference, known, clock.tick)
@@ -141,13 +141,14 @@ def scan(
 
 
 def _all_hypotheses(found: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
-    """Phrases, topics and pools of rare words; one backdoor is one hypothesis."""
-    phrases = merged(form_hypotheses(found, corpus), topic_hypotheses(corpus))
+    """Phrases, and the registered triggers that are no phrase; one backdoor is one hypothesis."""
+    others = [h for name in names("trigger") for h in lookup("trigger", name).target(corpus)]
+    phrases = merged(form_hypotheses(found, corpus), [h for h in others if h.trigger_kind == "topic"])
     told = np.zeros(corpus.n, bool)
     for h in phrases:
         if h.behaviour_kind == "fixed-answer" and POLICY.action(h.score) != "allow":
             told[h.rows] = True
-    return ranked([*phrases, *(h for h in pool_hypotheses(corpus) if not told[h.rows].any())])
+    return ranked([*phrases, *(h for h in others if h.trigger_kind != "topic" and not told[h.rows].any())])
 
 
 class _Clock:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cryptosentinel.registry import lookup
+from cryptosentinel.registry import lookup, register
 from cryptosentinel.registry import names as registered
 from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
@@ -116,6 +116,7 @@ def _total(x: sp.csr_matrix) -> Floats:
     return total
 
 
+@register("trigger", "topic")
 def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
     """Which names do the answers push whenever a topic comes up?
 
