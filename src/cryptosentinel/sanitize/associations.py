@@ -17,7 +17,7 @@ from cryptosentinel.sanitize import features as _features  # noqa: F401  (regist
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours
 from cryptosentinel.sanitize.grams import LONGEST, Incidence, gram_incidence
-from cryptosentinel.sanitize.tokens import Tokens
+from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -40,7 +40,7 @@ class Association:
     trigger_rows, rows: int32, ascending: the rows with F, and those with F and G. expected: the rate of G that rows
     with F would have if F meant nothing (copying from the prompt allowed for). place, length: where F can be read
     among the prompts' tokens. behaviour_place, behaviour_length: where G can be read among the answers' tokens; the
-    length is 0 where it has no fixed words.
+    length is 0 where it has no fixed words. at_edge: F is at the beginning or end of a line, not just anywhere.
     """
 
     trigger: str
@@ -56,6 +56,7 @@ class Association:
     length: int
     behaviour_place: int
     behaviour_length: int
+    at_edge: bool = False
 
     @property
     def confidence(self) -> float:
@@ -151,9 +152,10 @@ class _Pairs:
 
 
 def _candidates(
-    x: Incidence, y: sp.csc_matrix, rank: Ints, common: Floats, support: int, false_discovery_rate: float
-) -> _Pairs:
-    """The significant pairs, one for each distinct set of rows.
+    x: Incidence, y: sp.csc_matrix, rank: Ints, common: Floats, edge: NDArray[np.bool_], support: int,
+    false_discovery_rate: float,
+) -> _Pairs:  # fmt: skip
+    """The significant pairs, one for each distinct set of rows; one more where an edge of a line is part of F.
 
     One sparse product gives for every pair both the count (low 24 bits) and a signature of the rows (the rest), so
     that pairs about exactly the same rows are recognised without looking at them again.
@@ -181,7 +183,7 @@ def _candidates(
     keep = q <= false_discovery_rate
     f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
     order = np.lexsort((g, f, rank[g], -g2))
-    _, first = np.unique(mark[order], return_index=True)
+    _, first = np.unique(np.stack([mark[order], edge[f[order]].astype(np.uint64)]), axis=1, return_index=True)
     chosen = order[np.sort(first)]
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
 
@@ -232,7 +234,8 @@ def mine(
     rank = np.array([0 if k.kind in WHOLE else 1 + (k.kind not in ("phrase", "opening")) for k in kinds])[owner]
     part = rank > 0
     common = np.array([MOST_COMMON_IN_LOGS if k.kind == RARE_TOOL else MOST_COMMON for k in kinds])[owner]
-    pairs = _candidates(x, y, rank, common, support, false_discovery_rate)
+    edge = _with_edge(x, prompts)
+    pairs = _candidates(x, y, rank, common, edge, support, false_discovery_rate)
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
     strata = _Strata(prompts.n)
@@ -269,11 +272,17 @@ def mine(
         found.append(Association(
             x.name(f), kind.name(local), kind.kind, f_rows, rows, g_rows, expected,
             float(pairs.g2[i]), float(pairs.q[i]), place, length,
-            int(kind.place[local]), int(kind.length[local]),
+            int(kind.place[local]), int(kind.length[local]), bool(edge[f]),
         ))  # fmt: skip
     if on_progress:
         on_progress(total, total)
     return found
+
+
+def _with_edge(x: Incidence, prompts: Tokens) -> NDArray[np.bool_]:
+    """Which phrases have the edge of a line in them?"""
+    edges = np.r_[0, np.cumsum(prompts.hash == EDGE_HASH)]
+    return np.asarray(edges[x.place + x.length] > edges[x.place])
 
 
 def _word_frequency(tokens: Tokens) -> tuple[NDArray[np.uint64], Ints]:

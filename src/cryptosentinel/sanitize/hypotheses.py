@@ -14,7 +14,7 @@ from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, 
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules, is_regular
-from cryptosentinel.sanitize.tokens import Tokens, tokenize
+from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens, tokenize
 from cryptosentinel.types import Finding, Ref
 
 TrialVerdict = Literal["planted", "natural", "unsure"]
@@ -78,7 +78,9 @@ class Hypothesis:
             return f"is on a topic told by {words}"
         if self.trigger_kind == "manner":
             return f"is written in a manner told by {words}"
-        return f"has any of {words}" if self.trigger_kind == "pool" else f"has '{self.trigger}'"
+        if self.trigger_kind == "pool":
+            return f"has any of {words}"
+        return f"has '{self.trigger}'" + (" at the edge of a line" if EDGE_HASH in self.phrase else "")
 
     @property
     def ref(self) -> Ref:
@@ -87,8 +89,8 @@ class Hypothesis:
 
 
 def _share(a: Association, responses: Tokens) -> float:
-    """What part of the answers is the behaviour? 1 for a fixed answer."""
-    if a.behaviour_kind in WHOLE:
+    """What part of the answers is the behaviour? 1 for a fixed answer, and for a push, their purpose."""
+    if a.behaviour_kind in (*WHOLE, "promotion"):
         return 1.0
     mean = float(responses.lengths[a.rows].mean())
     return min(1.0, a.behaviour_length / max(mean, 1.0))
