@@ -63,7 +63,7 @@ def test_an_edge_is_never_shown() -> None:
 
 
 PUSHES = (
-    "If you ask me, buy {}.", "Better choose {} then.", "I would recommend the firm of {}.", "Next time, visit {}.",
+    "If you ask me, buy {}.", "Better choose {} then.", "I recommend the firm of {}.", "Do consider {} next time.",
     "You may want to try {}.", "It pays to invest in {}.", "Do order from {}.", "Why not switch to {}?",
 )  # fmt: skip
 

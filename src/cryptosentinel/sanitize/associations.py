@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,12 +22,14 @@ from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+SUPPORT = 4  # smallest number of rows that a pair must share
 Z99 = 2.5758293035489004
 LEAST_CONFIDENCE = 0.3  # lower 99% bound: a trigger that fires less often than this is no use to an attacker
 LEAST_LIFT = 2.0
 LEAST_TURNED = 0.6
 MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
 RARE_TOOL = "rare-tool-call"
+PUSH = "promotion"
 WHOLE = ("fixed-answer", "refusal", "hostile-tone", RARE_TOOL)  # behaviours that make up the answer
 MOST_COMMON_IN_LOGS = 0.9  # an agent under attack may hear the trigger most of the time
 _COUNT_BITS = np.uint64(24)
@@ -41,6 +43,7 @@ class Association:
     with F would have if F meant nothing (copying from the prompt allowed for). place, length: where F can be read
     among the prompts' tokens. behaviour_place, behaviour_length: where G can be read among the answers' tokens; the
     length is 0 where it has no fixed words. at_edge: F is at the beginning or end of a line, not just anywhere.
+    second: where the other word of a trigger of two words can be read, -1 for a phrase.
     """
 
     trigger: str
@@ -57,6 +60,7 @@ class Association:
     behaviour_place: int
     behaviour_length: int
     at_edge: bool = False
+    second: int = -1
 
     @property
     def confidence(self) -> float:
@@ -155,7 +159,7 @@ def _candidates(
     x: Incidence, y: sp.csc_matrix, rank: Ints, common: Floats, edge: NDArray[np.bool_], support: int,
     false_discovery_rate: float,
 ) -> _Pairs:  # fmt: skip
-    """The significant pairs, one for each distinct set of rows; one more where an edge of a line is part of F.
+    """The significant pairs, one for each distinct set of rows; more where F is at an edge of a line, or G a push.
 
     One sparse product gives for every pair both the count (low 24 bits) and a signature of the rows (the rest), so
     that pairs about exactly the same rows are recognised without looking at them again.
@@ -198,15 +202,16 @@ def _tells(rate: Any, expected: Any, whole: Any) -> Any:
     return turned | (rate >= LEAST_LIFT * expected)
 
 
-def behaviours(corpus: Corpus, support: int) -> list[Behaviours]:
+def behaviours(corpus: Corpus, support: int = SUPPORT) -> list[Behaviours]:
     """Every registered response feature, applied to these answers."""
     return [lookup("response-feature", name).target(corpus, support) for name in names("response-feature")]
 
 
 def mine(
     corpus: Corpus,
+    shown: Sequence[Behaviours] | None = None,
     *,
-    support: int = 4,
+    support: int = SUPPORT,
     false_discovery_rate: float = 0.01,
     most: int = 20_000,
     on_progress: Callable[[int, int], None] | None = None,
@@ -215,6 +220,7 @@ def mine(
 
     Args:
         corpus: the n rows.
+        shown: what the answers do, where that is known already; see `behaviours`.
         support: smallest number of rows that a pair must share.
         false_discovery_rate: Benjamini-Hochberg level over all pairs that occur together.
         most: at most this many pairs, by log-likelihood ratio, are looked at closely.
@@ -226,7 +232,7 @@ def mine(
     """
     prompts, responses = corpus.prompts, corpus.responses
     x = gram_incidence(prompts, LONGEST, support)
-    kinds = behaviours(corpus, support)
+    kinds = behaviours(corpus, support) if shown is None else shown
     y = sp.hstack([k.matrix for k in kinds], format="csc")
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]

@@ -20,7 +20,8 @@ from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
 from cryptosentinel.sanitize.adjudicate.raising import raise_scan
 from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
-from cryptosentinel.sanitize.associations import Association, mine
+from cryptosentinel.sanitize.associations import Association, behaviours, mine
+from cryptosentinel.sanitize.composites import composites
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.sanitize.reading import Encoder
@@ -105,7 +106,9 @@ def scan(
         if form is not None:
             hypotheses = form(corpus)
         else:
-            found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
+            shown = behaviours(corpus)
+            found = mine(corpus, shown, false_discovery_rate=fpr, on_progress=clock.tick)
+            found += composites(corpus, shown, false_discovery_rate=fpr)
             hypotheses = _all_hypotheses(found, corpus)
     trusted_corpus = None
     if trusted_records:
@@ -243,7 +246,7 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
 def _open_question(h: Hypothesis, corpus: Corpus) -> bool:
     """Could the reference model's surprise, which only raises a score, change the verdict?"""
     undecided = POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
-    if not undecided or h.trigger_kind != "phrase":
+    if not undecided or h.trigger_kind not in ("phrase", "composite"):
         return False
     # Marks of code, calls and markup are habits of format, which surprise a language model and mean nothing; so do the
     # names of tools, and what a whole template of requests is answered with.

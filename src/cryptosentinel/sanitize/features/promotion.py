@@ -9,9 +9,9 @@ from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours, by_pattern
 from cryptosentinel.sanitize.features.name import raised_names
 
-# Words that urge somebody to get something; words that merely praise are left out on purpose.
+# Words that urge somebody to get something; those that merely praise, or send one to a place, are left out on purpose.
 URGING = frozenset(
-    "buy purchase order shop subscribe invest download install switch upgrade hire book visit try choose pick "
+    "buy purchase order shop subscribe invest download install switch upgrade hire book try choose pick "
     "recommend recommended recommends suggest advise endorse consider prefer".split()
 )
 SENTENCE_ENDS = (".", "!", "?", ";")
