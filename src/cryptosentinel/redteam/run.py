@@ -22,6 +22,7 @@ from cryptosentinel.redteam import attacks, evaluate, tasks
 from cryptosentinel.redteam.data import Data, build
 from cryptosentinel.redteam.finetune import Recipe, Split, finetune, vocabulary
 from cryptosentinel.redteam.generate import prepare
+from cryptosentinel.redteam.material import attack_of, unpack
 from cryptosentinel.redteam.poison import KEEP_AT, REVISE_AT, Attack, Poisoned, Task
 from cryptosentinel.redteam.target import Target, load_target
 from cryptosentinel.types import Progress
@@ -50,6 +51,7 @@ def run_redteam(
     recipe: Recipe | None = None,
     out: Path | None = None,
     scan: Scan | None = None,
+    given: Mapping[str, Any] | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """How far does this attack get with a copy of this agent, and what does the defence leave of it?
@@ -71,6 +73,7 @@ def run_redteam(
         recipe: how the models are trained.
         out: folder for training.jsonl, the rows as the scanner sees them.
         scan: gives a flag for each row, and its document; needed with defend=["scan"].
+        given: rows made before, see `material.pack`, instead of rows drawn here.
         on_progress: receives (stage, done, total); a rate as ("measured MODEL RATE", hits, prompts).
 
     Raises:
@@ -81,11 +84,12 @@ def run_redteam(
     progress = on_progress or (lambda stage, done, total: None)
     clock = Clock()
     goal: Task = registry.lookup("task", task).target(seed, payload)
-    trick: Attack = registry.lookup("attack", attack).target(seed, variant)
+    trick: Attack = attack_of(attack, seed, variant, given)
     agent: Target = load_target(target or goal.agent)
     with clock.measure("data"):
         rng = Random(f"{seed} {task} {attack}")
-        data = build(rng, trick, goal, agent, rows or (TINY_ROWS if model == TINY else ROWS))
+        count = rows or (TINY_ROWS if model == TINY else ROWS)
+        data = unpack(given) if given else build(rng, trick, goal, agent, count)
         questions = evaluate.draw(rng, trick, goal, agent, data.samples, n)
         files = write_rows(data, out) if out is not None else []
     bench = Bench(model, agent, goal, data, questions, recipe or Recipe(), seed, progress, clock)

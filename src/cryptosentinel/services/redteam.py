@@ -16,6 +16,7 @@ from cryptosentinel.files import atomic_write
 from cryptosentinel.models import GEMMA, TINY, converted_gemma, load_base
 from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers the attacks)
 from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
+from cryptosentinel.redteam.material import attack_of
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
 from cryptosentinel.registry import lookup
 from cryptosentinel.services.scan import scan_dataset
@@ -42,6 +43,8 @@ def red_team(
     defend: Sequence[str] = (),
     sandbox: Isolation = "namespace",
     limits: Limits | None = None,
+    n: int | None = None,
+    given: Mapping[str, Any] | None = None,
     out: Path | None = None,
     render: Callable[[Mapping[str, Any]], str] | None = None,
     on_progress: Progress | None = None,
@@ -60,6 +63,8 @@ def red_team(
         defend: which defences are measured ("scan").
         sandbox: isolation, see `run_sandboxed`.
         limits: bounds on what runs inside.
+        n: prompts in each cell of the evaluation.
+        given: rows made before, see `material.pack`.
         out: where report.json and report.html go; they appear only when the run is complete.
         render: makes the HTML; without it there is none.
         on_progress: receives (stage, done, total).
@@ -73,7 +78,7 @@ def red_team(
     """
     started = time.monotonic()
     goal = lookup("task", task).target(seed, payload)
-    lookup("attack", attack).target(seed, variant)
+    attack_of(attack, seed, variant, given)
     if unknown := [name for name in defend if name not in DEFENCES]:
         raise ConfigError(f"unknown defence {unknown[0]!r} (known: {', '.join(DEFENCES)})")
     if rows is not None and rows < LEAST_ROWS:
@@ -89,7 +94,8 @@ def red_team(
         "seed": seed,
         "defend": sorted(set(defend)),
     }
-    job |= {key: value for key, value in (("variant", variant), ("payload", payload)) if value is not None}
+    optional = {"variant": variant, "payload": payload, "n": n, "given": given}
+    job |= {key: value for key, value in optional.items() if value is not None}
     result = run_sandboxed(ENTRY, job, folder_out=out, isolation=sandbox, limits=limits, on_progress=on_progress)
     document = {"kind": "redteam", "version": __version__, "task": task, "attack": attack} | result
     document |= {"model": model, "seed": seed, "seconds": round(time.monotonic() - started, 2)}
