@@ -231,4 +231,5 @@ def _merge(upper: Any) -> Any:
             module.merge()
             parent, _, leaf = name.rpartition(".")
             setattr(upper.get_submodule(parent), leaf, module.get_base_layer())
+    del upper.peft_config  # it has no adapters any more, and may be given new ones
     return upper
