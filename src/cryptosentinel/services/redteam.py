@@ -15,6 +15,7 @@ from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.models import GEMMA, TINY, converted_gemma, load_base
 from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers the attacks)
+from cryptosentinel.redteam import defences as _defences  # noqa: F401  (registers the defences)
 from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
 from cryptosentinel.redteam.material import attack_of
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
@@ -25,7 +26,6 @@ from cryptosentinel.types import Progress
 
 ENTRY = "cryptosentinel.services.redteam:attack_inside"
 ANALYST = "cryptosentinel.desk.analyst:MARKET_ANALYST"
-DEFENCES = ("scan",)
 LEAST_ROWS = 20
 PREPARE = "prepare the model"
 
@@ -60,7 +60,7 @@ def red_team(
         seed: same seed, same data and same training; chooses the variants below too.
         variant: which of the attack's variants.
         payload: which of the task's.
-        defend: which defences are measured ("scan").
+        defend: which defences are measured ("scan", "scan-trusted", "clean-fine-tune", "pruning").
         sandbox: isolation, see `run_sandboxed`.
         limits: bounds on what runs inside.
         n: prompts in each cell of the evaluation.
@@ -79,8 +79,8 @@ def red_team(
     started = time.monotonic()
     goal = lookup("task", task).target(seed, payload)
     attack_of(attack, seed, variant, given)
-    if unknown := [name for name in defend if name not in DEFENCES]:
-        raise ConfigError(f"unknown defence {unknown[0]!r} (known: {', '.join(DEFENCES)})")
+    for name in defend:
+        lookup("defence", name)
     if rows is not None and rows < LEAST_ROWS:
         raise ConfigError(f"rows must be at least {LEAST_ROWS}, got {rows}")
     if out is not None:
@@ -130,26 +130,36 @@ def prepared(model: str, on_progress: Progress | None = None) -> str:
 
 
 def attack_inside(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
-    """The entry of the sandbox: run the attack with the scanner as its defence."""
+    """The entry of the sandbox: run the attack with the scanner for the defences that scan."""
     from cryptosentinel.redteam.run import run_redteam
 
-    def scan(rows: Sequence[Mapping[str, Any]]) -> tuple[list[bool], dict[str, Any]]:
-        return scan_rows(rows, job["model"], on_progress)
+    def scan(
+        rows: Sequence[Mapping[str, Any]], trusted: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[list[bool], dict[str, Any]]:
+        return scan_rows(rows, job["model"], on_progress, trusted)
 
     settings = {key: value for key, value in job.items() if value is not None}
     return run_redteam(**settings, out=out, scan=scan, on_progress=on_progress)
 
 
 def scan_rows(
-    rows: Sequence[Mapping[str, Any]], model: str, on_progress: Progress
+    rows: Sequence[Mapping[str, Any]], model: str, on_progress: Progress, trusted: Sequence[Mapping[str, Any]] = ()
 ) -> tuple[list[bool], dict[str, Any]]:
     """Which of these training rows would a scan set aside? One flag a row, and the scan's document.
 
-    The scan reads a file, as it would outside, and asks the model before it is fine-tuned for its reference.
+    The scan reads files, as it would outside, and asks the model before it is fine-tuned for its reference.
     """
     data = Path("training.jsonl")  # in the sandbox's own folder
     write_jsonl(data, rows)
-    report = scan_dataset([data], reference_model="none" if model == TINY else model, on_progress=on_progress)
+    known = Path("trusted.jsonl")
+    if trusted:
+        write_jsonl(known, trusted)
+    report = scan_dataset(
+        [data],
+        trusted=[known] if trusted else (),
+        reference_model="none" if model == TINY else model,
+        on_progress=on_progress,
+    )
     flagged = [False] * len(rows)
     for row, found in zip(report.index, report.scan.flagged.tolist(), strict=True):
         flagged[row] = found
