@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from cryptosentinel.types import Progress
 
 Render = Callable[[Mapping[str, Any]], str]
 TRANSCRIPT = "transcript.jsonl"
+ROUNDS = "groups"  # the stage of `GroupBoard` that counts them: each has bars of its own
 
 
 def run_campaign(
@@ -132,8 +133,15 @@ def prepare(scope: Scope, on_progress: Progress | None = None) -> Campaign:
     if scope.sandbox not in ("namespace", "process"):
         raise ConfigError(f"unknown isolation {scope.sandbox!r} (known: namespace, process)")
 
+    done = 0
+
     def train(job: dict[str, Any]) -> dict[str, Any]:
-        return red_team(**job, sandbox=scope.sandbox, on_progress=on_progress)  # type: ignore[arg-type]
+        nonlocal done
+        if on_progress is not None:
+            on_progress(ROUNDS, done, scope.rounds)
+        document = red_team(**job, sandbox=scope.sandbox, on_progress=on_progress)  # type: ignore[arg-type]
+        done += 1
+        return document
 
     campaign = Campaign(scope, train)  # the names first: a wrong one is said before anything is loaded
     prepared(scope.model, on_progress)
@@ -160,10 +168,20 @@ def write(document: Mapping[str, Any], out: Path, render: Render | None) -> None
     """Write report.html, transcript.jsonl and, last, report.json; each appears only when it is complete."""
     if render is not None:
         atomic_write(out / "report.html", render(document))
-    steps = (json.dumps(step, ensure_ascii=True) for step in document["campaign"]["transcript"])
-    atomic_write(out / TRANSCRIPT, "".join(f"{line}\n" for line in steps))
+    _write_steps(document["campaign"]["transcript"], out)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     atomic_write(out / "report.json", text.encode("utf-8", "replace"))
+
+
+def write_transcript(recorded: Recorded, out: Path, render: Render) -> None:
+    """Write transcript.jsonl and report.html of a recorded campaign; each appears only when it is complete."""
+    document = recorded.as_dict()
+    _write_steps(document["steps"], out)
+    atomic_write(out / "report.html", render(document))
+
+
+def _write_steps(steps: Iterable[Mapping[str, Any]], out: Path) -> None:
+    atomic_write(out / TRANSCRIPT, "".join(f"{json.dumps(step)}\n" for step in steps))
 
 
 def _driven(campaign: Campaign, drive: Callable[[Campaign], None], driver: str) -> dict[str, Any]:
