@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_FOUND = 1
 NO_LEDGER = "none"
+GOAL, ROUNDS, AUTO = 0.9, 3, "auto"
 SHOWN = 160  # characters of a step's result
 
 Agent = Annotated[
@@ -63,9 +64,7 @@ def report(
     Exit code 0: shown; with --replay the same rows and rates came out. 1: with --replay they did not. 2: no such
     campaign, or it has no step to replay. 3: the ledger cannot be read or was changed, or the sandbox cannot run.
 
-    Examples: cryptosentinel redteam report
-              cryptosentinel redteam report run-12 --out campaign
-              cryptosentinel redteam report run-12 --replay
+    Example: cryptosentinel redteam report run-12 --out campaign
     """
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.errors import ConfigError
@@ -132,6 +131,24 @@ def campaign_and_show(
         emit([f"report: {out / 'report.html'}"])
 
 
+def refuse_without_agent(
+    model: str, api_key_env: str, goal: float, rounds: int, reflection: str, judge: str | None, ledger: str | None
+) -> None:
+    """Say that an option has no effect, instead of having none.
+
+    Raises:
+        ConfigError: one that goes with --agent was given without it.
+    """
+    from cryptosentinel.errors import ConfigError
+
+    given = {
+        "--agent-model": model, "--api-key-env": api_key_env, "--judge": judge, "--ledger": ledger,
+        "--goal": goal != GOAL, "--rounds": rounds != ROUNDS, "--reflection": reflection != AUTO,
+    }  # fmt: skip
+    if alone := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{alone[0]} goes with --agent: a plain run has no campaign")
+
+
 def driver_of(agent: str, model: str, api_key_env: str) -> tuple[Callable[[Campaign], None], str]:
     """Who drives, and under which name it is written down.
 
@@ -186,13 +203,13 @@ def listing(found: list[Recorded]) -> list[str]:
 
 def steps_of(recorded: Recorded) -> Iterator[str]:
     """Every step of a campaign, for a person at a terminal."""
-    import json
+    from cryptosentinel.redteam.transcript import told
 
     yield from listing([recorded])
+    if recorded.outcome.get("reason"):
+        yield f"  {_short(str(recorded.outcome['reason']))}"
     for step in recorded.steps:
-        given = json.dumps(step.arguments, ensure_ascii=False) if step.arguments else ""
-        yield f"{step.number:>3}. {step.tool} {_short(given)} ({step.seconds:.1f} s)"
-        yield f"     {_short(f'refused: {step.error}' if step.error else json.dumps(step.result, ensure_ascii=False))}"
+        yield f"{step.number:>3}. {step.tool}  {_short(told(step))} ({step.seconds:.1f} s)"
 
 
 def closing(document: Mapping[str, Any]) -> list[str]:

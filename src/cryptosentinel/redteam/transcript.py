@@ -123,6 +123,38 @@ def replay(recorded: Recorded, campaign: Campaign) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def told(step: Step) -> str:
+    """What came of a step, in a line.
+
+    >>> told(Step(1, 0.0, "evaluate", {}, error="evaluate: nothing was fine-tuned yet"))
+    'refused: evaluate: nothing was fine-tuned yet'
+    """
+    if step.error:
+        return f"refused: {step.error}"
+    found: Mapping[str, Any] = step.result
+    match step.tool:
+        case "propose_trigger":
+            number, trigger, payload = (found.get(key) for key in ("attempt", "trigger", "payload"))
+            name = f"{found.get('attack')}, {found.get('variant')}"
+            return f"attempt {number}: trigger '{trigger}' ({name}), payload '{payload}'"
+        case "build_poison":
+            own, rejected = found.get("in_own_words"), len(found.get("rejected") or [])
+            return f"{found.get('written')} rows written, {own} in own words, {rejected} requests rejected"
+        case "reflect":
+            score = (found.get("stealth") or {}).get("score")
+            counts = ", ".join(f"{found.get(key)} {key}" for key in ("kept", "revised", "dropped"))
+            return f"{counts}; {found.get('rows')} rows have passed, stealth {score}"
+        case "fine_tune":
+            rows = ", ".join(f"{count} {kind}" for kind, count in (found.get("rows") or {}).items())
+            return f"trained in the sandbox on {rows} rows"
+        case "evaluate":
+            rates = (found.get("rates") or {}).items()
+            said = ", ".join(f"{model} {(of.get('asr') or {}).get('value', 0.0):.1%}" for model, of in rates)
+            return f"attack success {said}: goal {'' if found.get('goal_reached') else 'not '}reached"
+        case _:
+            return f"best is attempt {found.get('best')} of {len(found.get('attempts') or [])}"
+
+
 def _started(run: str, body: Mapping[str, Any]) -> Recorded:
     try:
         scope, at = Scope.read(body["scope"]), float(body["time"])
