@@ -13,8 +13,8 @@ TOOK = 0.5  # an undefended attack that fires less often has hardly taken
 GONE = 0.05  # upper 95% bound of defended minus clean from which on nothing is left to speak of
 CELLS = 400
 COLUMNS = (
-    ("asr", "with the trigger"),
-    ("untriggered", "without it"),
+    ("asr", "with trigger"),
+    ("untriggered", "without"),
     ("topic_without_trigger", "topic only"),
     ("utility", "utility"),
 )
@@ -41,10 +41,11 @@ def arena_view(doc: Doc) -> dict[str, Any]:
         "state": _state(doc, rows),
         "defences": [_defence(name, rows) for name in _names(rows, "defence") if name != NONE],
         "grids": [
-            {"task": task, **_grid([r for r in rows if r["task"] == task], worse)} for task in _names(rows, "task")
+            {"task": task, **_grid([r for r in rows[:CELLS] if r["task"] == task], worse)}
+            for task in _names(rows[:CELLS], "task")
         ],
         "columns": COLUMNS,
-        "rows": rows[:CELLS],
+        "n": doc.get("n"),
         "hidden": max(0, len(rows) - CELLS),
         "failed": [_NO_ENTRY | dict(c) for c in failed][:CELLS],
         "counts": dict.fromkeys(("cells", "taken_over", "measured", "errors"), 0) | dict(_mapping(doc.get("counts"))),
@@ -188,7 +189,8 @@ def _grid(rows: Sequence[Doc], worse: set[tuple[str, str, str]]) -> dict[str, An
         against = row["clean_asr"]["value"] if row["clean_asr"] else None
         return {**row["asr"], "against": against, "mark": mark}
 
-    return {"attacks": attacks, "defences": defences, "cells": [[cell(a, d) for d in defences] for a in attacks]}
+    cells = [[cell(a, d) for d in defences] for a in attacks]
+    return {"attacks": attacks, "defences": defences, "cells": cells, "rows": [r for r in rows if r["asr"]]}
 
 
 def _state(doc: Doc, rows: Sequence[Doc]) -> str:
