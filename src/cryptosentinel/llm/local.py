@@ -60,12 +60,13 @@ class LocalReference:
 
     Args:
         name: as `models.load_base` takes it.
+        loaded: the model, where it is in memory already.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, loaded: models.BaseModel | None = None) -> None:
         """Remember the name; nothing is loaded yet."""
         self.name = name
-        self._loaded: models.BaseModel | None = None
+        self._loaded = loaded
         self._lock = threading.Lock()
 
     def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptosentinel import registry
 from cryptosentinel.errors import ConfigError, SentinelError
+from cryptosentinel.llm import LocalReference
 from cryptosentinel.metrics import Rate, rate_difference, wilson
 from cryptosentinel.models import TINY
 from cryptosentinel.redteam import attacks, evaluate, tasks
@@ -22,6 +23,7 @@ from cryptosentinel.redteam.defence import Scan
 from cryptosentinel.redteam.finetune import Recipe
 from cryptosentinel.redteam.material import attack_of, unpack
 from cryptosentinel.redteam.poison import KEEP_AT, REVISE_AT, Attack, Poisoned, Task
+from cryptosentinel.redteam.reflect import measure
 from cryptosentinel.redteam.target import Target, load_target
 from cryptosentinel.types import Progress
 
@@ -101,6 +103,11 @@ def run_redteam(
         model, agent, goal, data, questions, recipe or Recipe(), seed, progress, clock, scan,
         reuse=known is not None or list(defend) != [SCAN],
     )  # fmt: skip
+    stealth: dict[str, Any] = {}
+    if given is None and known is None:
+        with clock.measure("stealth"):
+            reference = None if model == TINY else LocalReference(model, bench.split.base)
+            stealth = {"stealth": measure(agent, data, trick.trigger, reference)}
     everything = list(range(len(data.samples)))
     innocent = [i for i in everything if not data.poisoned[i]]
     known = known or {}
@@ -146,6 +153,7 @@ def run_redteam(
         "agent": agent.name,
         "rows": {"clean": data.ordinary, "topic": data.topic, "poisoned": sum(data.poisoned)},
         "reflection": reflection(data.reflection),
+        **stealth,
         **document,
         "timings": clock.seconds,
         "recipe": bench.describe(),
