@@ -43,7 +43,7 @@ class Jobs:
 def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Jobs:
     stand_in = Jobs()
     monkeypatch.setattr(arena, "run_sandboxed", stand_in)
-    monkeypatch.setattr("cryptosentinel.redteam.arena.code_digest", lambda scans, source: str(scans))
+    monkeypatch.setattr("cryptosentinel.services.arena.code_digest", str)
     monkeypatch.setenv("CRYPTOSENTINEL_LEDGER", str(tmp_path / "ledger.db"))
     monkeypatch.chdir(tmp_path)
     return stand_in

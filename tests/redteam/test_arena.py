@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from cryptosentinel import registry
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.metrics import wilson
-from cryptosentinel.redteam.arena import KIND, SOURCE, Grid, Group, cell_key, cells_of, code_digest, failed, pooled
+from cryptosentinel.redteam.arena import KIND, Grid, Group, cell_key, cells_of, code_digest, failed, pooled
 from cryptosentinel.redteam.regress import check_old, compare
 
 GRID = Grid(("bias-recommendation",), ("semantic", "date"), ("none", "scan"), (0, 1), "tiny", 24, 100)
 GROUP = GRID.groups()[0]
+CODE = {False: "a", True: "b"}
 
 
 def rates(asr: int, utility: int = 90, n: int = 100) -> dict[str, Any]:
@@ -26,11 +27,11 @@ def rates(asr: int, utility: int = 90, n: int = 100) -> dict[str, Any]:
 
 
 def document(asr: int = 0, recall: int = 80) -> dict[str, Any]:
-    scan = {"version": 1, "rates": rates(asr), "notes": {}, "cost_s": 3.0}
+    scan: dict[str, Any] = {"version": 1, "rates": rates(asr), "notes": {}, "cost_s": 3.0}
     scan["dropped"] = {"recall": wilson(recall, 80).as_dict(), "precision": None, "first_true_rank": 1}
     scan["dropped"]["clean_lost"] = wilson(1, 320).as_dict()
-    told = dict.fromkeys(("variant", "payload_variant", "trigger", "payload", "model_sha256", "machine"), "x")
-    told |= {"n": 100, "recipe": {}, "versions": {}, "rows": {}, "seconds": 9.0, "sandbox": "namespace"}
+    told: dict[str, Any] = dict.fromkeys(("variant", "payload_variant", "trigger", "payload", "model_sha256"), "x")
+    told |= {"n": 100, "recipe": {}, "versions": {}, "rows": {}, "seconds": 9.0, "sandbox": "none", "machine": "x"}
     told |= {"base": {"utility": rates(0, 30)["utility"]}, "clean": rates(0), "undefended": rates(98)}
     return told | {"timings": {"train undefended": 4.0, "evaluate undefended": 2.0}, "defences": {"scan": scan}}
 
@@ -69,33 +70,49 @@ class TestGrid:
 
 class TestKey:
     def test_everything_that_decides_a_cell_changes_its_key(self) -> None:
-        keys = {cell_key(GRID, group, name, "m") for group in GRID.groups() for name in GRID.defences}
+        keys = {cell_key(GRID, group, name, "m", CODE) for group in GRID.groups() for name in GRID.defences}
         assert len(keys) == GRID.size
         for change in ({"rows": 25}, {"n": 101}):
-            keys.add(cell_key(Grid(**{**GRID.settings(), **change}), GROUP, "scan", "m"))
-        keys.add(cell_key(GRID, GROUP, "scan", "other weights"))
+            keys.add(cell_key(Grid(**{**GRID.settings(), **change}), GROUP, "scan", "m", CODE))
+        keys.add(cell_key(GRID, GROUP, "scan", "other weights", CODE))
         assert len(keys) == GRID.size + 3
+        newer = CODE | {True: "c"}
+        assert (
+            cell_key(GRID, GROUP, "none", "m", newer) in keys and cell_key(GRID, GROUP, "scan", "m", newer) not in keys
+        )
         same = Grid(**{**GRID.settings(), "seeds": (0,), "defences": ("scan",)})
-        assert cell_key(same, GROUP, "scan", "m") in keys  # a smaller grid shares its cells
+        assert cell_key(same, GROUP, "scan", "m", CODE) in keys  # a smaller grid shares its cells
 
-    def test_the_scanner_decides_cells_that_scan_and_no_others(self, tmp_path: Path) -> None:
-        for name in ("redteam/run.py", "redteam/arena.py", "sanitize/scan.py", "desk/a.py", "report/b.py"):
+    def test_the_code_is_what_is_imported_and_nothing_else(self, tmp_path: Path) -> None:
+        files = {
+            "redteam/run.py": "def f():\n    from cryptosentinel.redteam import poison, sandbox\n",
+            "redteam/poison.py": "import cryptosentinel.metrics as m\nimport json\n",
+            "redteam/sandbox.py": "1",
+            "redteam/campaign.py": "1",
+            "metrics.py": "1",
+            "desk/trader.py": "1",
+            "sanitize/detectors/burst.py": "1",
+            "services/scan.py": "from cryptosentinel.datasets import read",
+            "datasets/__init__.py": "1",
+        }
+        for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text("1")
-
-        def digests() -> tuple[str, str]:
-            return code_digest(False, tmp_path), code_digest(True, tmp_path)
-
-        plain, scans = digests()
-        (tmp_path / "redteam/arena.py").write_text("2"), (tmp_path / "report/b.py").write_text("2")
-        assert digests() == (plain, scans)
-        (tmp_path / "sanitize/scan.py").write_text("2")
-        assert digests()[0] == plain and digests()[1] != scans
-        (tmp_path / "redteam/run.py").write_text("2")
-        assert digests()[0] != plain
+            (tmp_path / name).write_text(text)
+        before = code_digest(False, tmp_path), code_digest(True, tmp_path)
+        changed = {}
+        for name, text in files.items():
+            (tmp_path / name).write_text(f"{text}\n2")
+            changed[name] = tuple(code_digest(s, tmp_path) != b for s, b in zip((False, True), before, strict=True))
+            (tmp_path / name).write_text(text)
+        neither, scan_only, both = (False, False), (False, True), (True, True)
+        assert changed == {
+            "redteam/run.py": both, "redteam/poison.py": both, "redteam/sandbox.py": neither,
+            "redteam/campaign.py": neither, "metrics.py": both, "desk/trader.py": both,
+            "sanitize/detectors/burst.py": scan_only, "services/scan.py": scan_only, "datasets/__init__.py": scan_only,
+        }  # fmt: skip
 
     def test_the_real_code_is_read(self) -> None:
-        assert code_digest(False) != code_digest(True) != code_digest(True, SOURCE / "sanitize")
+        assert code_digest(False) != code_digest(True)
 
 
 class TestCells:

@@ -44,20 +44,20 @@ class Jobs:
         self.jobs.append(job)
         if job["attack"] in self.fails:
             raise self.fails[job["attack"]]
-        told = dict.fromkeys(("variant", "payload_variant", "trigger", "payload", "model_sha256", "machine"), "x")
+        told: Job = dict.fromkeys(("variant", "payload_variant", "trigger", "payload", "model_sha256", "machine"), "x")
         told |= {"n": 6, "recipe": {}, "versions": {}, "rows": {}, "seconds": 1.0, "sandbox": "namespace"}
         told |= {"timings": {}, "base": {"utility": rates(0)["utility"]}, "clean": rates(0), "undefended": rates(1)}
         entry_of = {"version": 1, "rates": rates(self.asr), "notes": {}, "cost_s": 1.0}
         told["defences"] = {
             d: {"error": "it broke"} if d in self.broken else entry_of for d in job["defend"] if d != "none"
         }
-        return told | job["known"]
+        return {**told, **job["known"]}
 
 
 @pytest.fixture(autouse=True)
 def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever edits the code while the tests run does not change the keys."""
-    monkeypatch.setattr("cryptosentinel.redteam.arena.code_digest", lambda scans, source: str(scans))
+    monkeypatch.setattr("cryptosentinel.services.arena.code_digest", str)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_stopped_midway_the_finished_group_is_kept(jobs: Jobs, tmp_path: Path, s
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["cells.jsonl"]
     with pytest.raises(DataError, match="that run of the arena did not end"):
         load_run("run-1", lambda: ledger)
-    jobs.fails.clear(), jobs.jobs.clear()
+    jobs.fails, jobs.jobs = {}, []
     again = run_arena(GRID, out=tmp_path / "a", ledger=ledger)
     assert [job["attack"] for job in jobs.jobs] == ["date"]
     assert again["counts"] == {"cells": 6, "taken_over": 3, "measured": 3, "errors": 0}
@@ -138,7 +138,7 @@ def test_what_fails_is_a_cell_with_its_reason_and_is_tried_again(jobs: Jobs, tmp
     assert document["counts"] == {"cells": 6, "taken_over": 0, "measured": 2, "errors": 4}
     assert document["cells"][0]["reason"] == "SandboxError: took longer than 7200 s"
     assert document["cells"][5]["reason"] == "it broke"
-    jobs.fails.clear(), jobs.broken.clear(), jobs.jobs.clear()
+    jobs.fails, jobs.broken, jobs.jobs = {}, set(), []
     again = run_arena(GRID, out=tmp_path)
     assert again["counts"] == {"cells": 6, "taken_over": 2, "measured": 4, "errors": 0}
     assert jobs.jobs[1]["defend"] == ["clean-fine-tune"]
@@ -220,7 +220,7 @@ def test_for_real_stopped_and_gone_on_the_cells_are_the_same(tmp_path: Path, mon
             raise KeyboardInterrupt
         monkeypatch.chdir(tmp_path)  # the scan writes its files where it stands
         document = attack_inside(json.loads(json.dumps(job)), tmp_path, lambda stage, done, total: None)
-        return json.loads(json.dumps(document)) | {"sandbox": "none"}
+        return {**json.loads(json.dumps(document)), "sandbox": "none"}
 
     monkeypatch.setattr(arena, "run_sandboxed", here)
     with pytest.raises(KeyboardInterrupt):

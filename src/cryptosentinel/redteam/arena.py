@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import platform
@@ -26,11 +27,9 @@ RATES = ("asr", "untriggered", "topic_without_trigger", "utility")
 LEAST_ROWS, LEAST_N, MOST_N = 20, 4, 5000
 PACKAGES = ("torch", "transformers", "peft", "numpy")
 SOURCE = Path(__file__).parents[1]
-# What a cell's numbers come from. Of the red team's own files all but these, which measure or watch from outside.
-TRAINS = ("redteam", "desk", "models.py", "metrics.py", "registry.py", "types.py", "services/redteam.py")
-SCANS = ("sanitize", "datasets", "llm", "policy.py", "services/scan*.py")
-OUTSIDE = ("redteam/arena.py", "redteam/regress.py", "redteam/probe/", "redteam/sandbox", "redteam/retrieval.py",
-           "redteam/agent", "redteam/planner", "redteam/replay", "redteam/rating")  # fmt: skip
+# What a cell's numbers come from: these, and what they import. The walls around a run do not change its numbers.
+TRAINS, SCANS = ("redteam/run.py", "desk/*.py"), ("services/redteam.py", "services/scan.py", "sanitize/**/*.py")
+WALLS = ("redteam/sandbox", "redteam/retrieval.py")
 
 __all__ = ["Grid", "attacks", "cells_of", "defences", "pooled", "tasks"]  # importing three registers what ships
 
@@ -101,10 +100,15 @@ class Grid:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def cell_key(grid: Grid, group: Group, defence: str, model_identity: str, source: Path = SOURCE) -> str:
-    """What names a cell's result: everything that decides it, the code included.
+def cell_key(grid: Grid, group: Group, defence: str, model_identity: str, code: Mapping[bool, str]) -> str:
+    """What names a cell's result: everything that decides it.
 
-    Cells without a scan do not change with the scanner.
+    Args:
+        grid: rows and n.
+        group: task, attack and seed.
+        defence: its name.
+        model_identity: what names the weights.
+        code: `code_digest` of cells that do not scan (False) and that do.
     """
     scans = defence != NONE and lookup("defence", defence).target.scans
     decides = {
@@ -118,21 +122,39 @@ def cell_key(grid: Grid, group: Group, defence: str, model_identity: str, source
         "dtype": f"{fast_dtype()} {platform.machine()}",
         "packages": {name: version(name) for name in PACKAGES},
         "cryptosentinel": __version__,
-        "code": code_digest(scans, source),
+        "code": code[scans],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def code_digest(scans: bool, source: Path = SOURCE) -> str:
-    """Which code makes the numbers of a cell, with or without the scanner? SHA-256 of its files, 16 digits."""
+    """Which code makes the numbers of a cell, with or without the scanner? SHA-256 of its files, 16 digits.
+
+    A cell without a scan does not change with the scanner.
+    """
     digest = hashlib.sha256()
-    for pattern in (*TRAINS, *(SCANS if scans else ())):
-        for path in sorted(source.glob(pattern)):
-            for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-                name = file.relative_to(source).as_posix()
-                if not name.startswith(OUTSIDE):
-                    digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in sorted(_reached([p for pattern in (TRAINS + SCANS * scans) for p in source.glob(pattern)], source)):
+        digest.update(file.relative_to(source).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _reached(roots: Iterable[Path], source: Path) -> set[Path]:
+    """These files and all of the package that they import, lazily or not."""
+    found: set[Path] = set()
+    waiting = list(roots)
+    while waiting:
+        file = waiting.pop()
+        if file in found or file.relative_to(source).as_posix().startswith(WALLS):
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            for parts in (name.split(".") for name in names if name.startswith("cryptosentinel.")):
+                place = source.joinpath(*parts[1:])
+                waiting += [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()]
+    return found
 
 
 def cells_of(group: Group, wanted: Mapping[str, str], document: Mapping[str, Any]) -> Iterator[Cell]:

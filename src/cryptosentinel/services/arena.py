@@ -14,7 +14,18 @@ from cryptosentinel.errors import ConfigError, DataError, SentinelError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.models import GEMMA, GEMMA_SHA256, TINY, file_sha256, load_base
-from cryptosentinel.redteam.arena import KIND, Cell, Grid, Group, cell_key, cells_of, failed, known_from, pooled
+from cryptosentinel.redteam.arena import (
+    KIND,
+    Cell,
+    Grid,
+    Group,
+    cell_key,
+    cells_of,
+    code_digest,
+    failed,
+    known_from,
+    pooled,
+)
 from cryptosentinel.redteam.defence import NONE
 from cryptosentinel.redteam.regress import MARGIN, check_comparable, check_margin, check_old, compare
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
@@ -84,19 +95,23 @@ def run_arena(
     kept = _Kept(out, ledger, grid, fresh, now)
 
     def keys_of(group: Group) -> dict[str, str]:
-        return {name: cell_key(grid, group, name, identity) for name in grid.defences}
+        return {name: cell_key(grid, group, name, identity, code) for name in grid.defences}
 
+    code = {scans: code_digest(scans) for scans in (False, True)}
     waiting = [g for g in grid.groups() if not kept.done.keys() >= set(keys_of(g).values())]
     cells: list[Cell] = []
     taken = 0
     for group in grid.groups():
-        keys = keys_of(group)  # now, not at the start: should the code change meanwhile, the next job runs the new one
+        keys = keys_of(group)
         have = {name: kept.done[key] for name, key in keys.items() if key in kept.done}
         missing = {name: key for name, key in keys.items() if name not in have}
         if missing:
             report(GROUPS, waiting.index(group) if group in waiting else len(waiting), len(waiting))
             new = list(_measured(grid, group, missing, have.values(), model, sandbox, limits, on_progress))
             kept.add(new)
+            code = {
+                scans: code_digest(scans) for scans in code
+            }  # should it have changed, the next job runs the new one
             have |= {cell["defence"]: cell for cell in new}
         taken += len(keys) - len(missing)
         cells += [have[name] for name in keys]
