@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cryptosentinel.registry import lookup
 from cryptosentinel.report import render_redteam, render_scan, to_sarif
 from cryptosentinel.report.arena import arena_markdown, headline, render_arena
+from cryptosentinel.report.campaign import render_campaign
 from cryptosentinel.report.text import highlighted, visible
 
 _spec = importlib.util.spec_from_file_location("documents", Path(__file__).with_name("documents.py"))
@@ -40,7 +41,7 @@ ALLOWED = set(
     "html head meta title style body main header footer section article div span p h1 h2 h3 ol li strong dl dt dd "
     "small b i code mark br table thead tbody tr th td details summary svg desc path line rect text g circle".split()
 )
-RENDERERS = [(render_scan, "scan"), (render_redteam, "redteam"), (render_arena, "arena")]
+RENDERERS = [(render_scan, "scan"), (render_redteam, "redteam"), (render_arena, "arena"), (render_campaign, "campaign")]
 Render = Callable[[Any], str]
 
 

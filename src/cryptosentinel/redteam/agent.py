@@ -172,7 +172,7 @@ class Campaign:
         self._finish()
         best = self.best()
         if best is None or best.document is None:
-            errors = [s.error for s in self.steps if s.error]
+            errors = [s.error for s in self.steps if s.error and s.tool != "report"]
             last = f"; the last error: {errors[-1]}" if errors else ""
             raise DataError(f"the campaign evaluated nothing in {len(self.steps)} steps{last}")
         campaign = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cryptosentinel.report.campaign import attempts_view, step_view
 from cryptosentinel.report.page import render
 from cryptosentinel.report.scan import scan_view
 from cryptosentinel.report.text import percent
@@ -58,6 +59,35 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "payload": str(doc.get("payload") or ""),
         "rows": _flat(doc.get("rows")) | _flat(doc.get("reflection"), "reflection"),
         "total_s": doc.get("seconds"),
+        "stealth": _stealth(doc.get("stealth")),
+        "campaign": _campaign(doc.get("campaign")),
+    }
+
+
+def _stealth(found: Any) -> dict[str, Any] | None:
+    """How stealthy the poisoned rows are: score, parts, and a judge's rating where one was asked."""
+    if not isinstance(found, Mapping) or not isinstance(found.get("parts"), Mapping):
+        return None
+    parts = {str(key): value for key, value in found["parts"].items() if isinstance(value, int | float)}
+    rating = found.get("rating") if isinstance(found.get("rating"), Mapping) else {}
+    rated = {name: given for name in ("poisoned", "clean") if isinstance(given := (rating or {}).get(name), Mapping)}
+    means = {name: given["mean"] for name, given in rated.items() if isinstance(given.get("mean"), int | float)}
+    score = found.get("score") if isinstance(found.get("score"), int | float) else None
+    kept = _rate(found.get("at_least_keep"))
+    return {"by": str(found.get("by") or ""), "score": score, "parts": parts, "kept": kept, "rating": means}
+
+
+def _campaign(found: Any) -> dict[str, Any] | None:
+    """What the RedTeamAgent did, where it drove."""
+    if not isinstance(found, Mapping):
+        return None
+    steps = [step_view(s) for s in found.get("transcript") or [] if isinstance(s, Mapping)]
+    attempts = attempts_view(found.get("attempts"))
+    return {
+        "driver": str(found.get("driver") or ""),
+        "run": str(found.get("run") or ""),
+        "attempts": attempts,
+        "steps": steps,
     }
 
 

@@ -21,6 +21,7 @@ from cryptosentinel.redteam.rating import rate
 from cryptosentinel.redteam.reflect import Reference
 from cryptosentinel.redteam.steps import Scope
 from cryptosentinel.redteam.transcript import Recorded, Transcript, replay
+from cryptosentinel.registry import lookup
 from cryptosentinel.sanitize.adjudicate.session import Judge
 from cryptosentinel.services.redteam import LEAST_ROWS, prepared, red_team
 from cryptosentinel.services.scan_files import check_writable
@@ -132,7 +133,8 @@ def prepare(scope: Scope, on_progress: Progress | None = None) -> Campaign:
         raise ConfigError(f"rows must be at least {LEAST_ROWS}, got {scope.rows}")
     if scope.sandbox not in ("namespace", "process"):
         raise ConfigError(f"unknown isolation {scope.sandbox!r} (known: namespace, process)")
-
+    for name in scope.defend:
+        lookup("defence", name)
     done = 0
 
     def train(job: dict[str, Any]) -> dict[str, Any]:
