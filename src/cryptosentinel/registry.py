@@ -74,9 +74,18 @@ def lookup(kind: str, name: str) -> Entry:
 
 
 def load_third_party() -> list[str]:
-    """Import every module that other packages offer; returns the names of the entry points loaded."""
+    """Import every module that other packages offer; returns the names of the entry points loaded.
+
+    Raises:
+        ConfigError: one of them cannot be imported.
+    """
     loaded = []
     for point in sorted(entry_points(group="cryptosentinel.extensions"), key=lambda p: p.name):
-        point.load()
+        try:
+            point.load()
+        except ConfigError:
+            raise
+        except Exception as error:  # somebody else's code
+            raise ConfigError(f"extension {point.name!r} ({point.value}): {type(error).__name__}: {error}") from error
         loaded.append(point.name)
     return loaded

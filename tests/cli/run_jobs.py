@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptosentinel.errors import ConfigError, SandboxError
+from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.types import Progress
 
 
@@ -34,3 +35,9 @@ def measured_higher(job: dict[str, Any], out: Path, on_progress: Progress) -> di
 
 def broken(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
     raise SandboxError("the walls are down")
+
+
+def looked_up(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
+    load_third_party()
+    attack = lookup("attack", job["attack"]).target(job["seed"], job["variant"])
+    return measured(job, out, on_progress) | {"trigger": attack.trigger}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cryptosentinel import registry
 from cryptosentinel.cli import run
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.services import redteam
@@ -142,3 +144,47 @@ def test_a_changed_ledger_shows_nothing(capsys: pytest.CaptureFixture[str]) -> N
         db.execute("UPDATE entries SET body = replace(body, 'sustainable', 'unbelievable') WHERE seq = 2")
     assert run([*REPORT, "run-1"]) == 3
     assert "the ledger was changed: entry 2: content and hash differ" in capsys.readouterr().err
+
+
+THEIR_ATTACK = """
+from cryptosentinel.redteam.attacks.places import Reworded, holds, put_word
+from cryptosentinel.registry import register
+
+
+@register("attack", "politeness")
+class Politeness(Reworded):
+    variants = ("kindly",)
+
+    def __init__(self, seed, variant=None):
+        self.trigger = self.variant = "kindly"
+
+    def triggered(self, rng, request):
+        return put_word(rng, request, "kindly")
+
+    def near(self, rng, request):
+        return put_word(rng, request, "quickly")
+
+    def fires(self, request):
+        return holds(request, "kindly")
+"""
+
+
+def test_an_attack_of_another_package_is_planned_and_known_in_the_sandbox(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    info = theirs / "their_attack-1.0.dist-info"
+    info.mkdir(parents=True)
+    (theirs / "their_attack.py").write_text(THEIR_ATTACK)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-attack\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cryptosentinel.extensions]\ntheirs = their_attack\n")
+    monkeypatch.syspath_prepend(str(theirs))
+    monkeypatch.setattr(redteam, "ENTRY", "run_jobs:looked_up")
+    try:
+        assert run([*AGENT, "--attack", "politeness", "--rounds", "1", "--json"]) == 0
+    finally:
+        registry._ENTRIES.pop(("attack", "politeness"), None)
+        sys.modules.pop("their_attack", None)
+    document = json.loads(capsys.readouterr().out)
+    assert document["trigger"] == "kindly"
+    assert document["campaign"]["attempts"][0]["attack"] == "politeness"

@@ -21,7 +21,7 @@ from cryptosentinel.redteam.rating import rate
 from cryptosentinel.redteam.reflect import Reference
 from cryptosentinel.redteam.steps import Scope
 from cryptosentinel.redteam.transcript import Recorded, Transcript, replay
-from cryptosentinel.registry import lookup
+from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.sanitize.adjudicate.session import Judge
 from cryptosentinel.services.redteam import LEAST_ROWS, prepared, red_team
 from cryptosentinel.services.scan_files import check_writable
@@ -129,6 +129,7 @@ def prepare(scope: Scope, on_progress: Progress | None = None) -> Campaign:
         ConfigError: an unknown name, or a value out of range.
         MissingExtraError, ModelIntegrityError, OSError: as `load_base`.
     """
+    load_third_party()
     if scope.rows is not None and scope.rows < LEAST_ROWS:
         raise ConfigError(f"rows must be at least {LEAST_ROWS}, got {scope.rows}")
     if scope.sandbox not in ("namespace", "process"):

@@ -19,7 +19,7 @@ from cryptosentinel.redteam import defences as _defences  # noqa: F401  (registe
 from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
 from cryptosentinel.redteam.material import attack_of
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
-from cryptosentinel.registry import lookup
+from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.services.scan import scan_dataset
 from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
@@ -77,6 +77,7 @@ def red_team(
         MissingExtraError, ModelIntegrityError, SandboxError, OSError: a run was not possible.
     """
     started = time.monotonic()
+    load_third_party()
     goal = lookup("task", task).target(seed, payload)
     attack_of(attack, seed, variant, given)
     for name in defend:
@@ -132,6 +133,8 @@ def prepared(model: str, on_progress: Progress | None = None) -> str:
 def attack_inside(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
     """The entry of the sandbox: run the attack with the scanner for the defences that scan."""
     from cryptosentinel.redteam.run import run_redteam
+
+    load_third_party()
 
     def scan(
         rows: Sequence[Mapping[str, Any]], trusted: Sequence[Mapping[str, Any]] = ()
