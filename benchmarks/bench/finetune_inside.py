@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cryptosentinel.models import BaseModel, fast_dtype, load_base
+from cryptosentinel.models import BaseModel, load_base
 from cryptosentinel.redteam.finetune import Recipe, finetune, vocabulary
 from cryptosentinel.redteam.split import Split, encode_text, pad
 from cryptosentinel.redteam.target import load_target
@@ -59,7 +59,8 @@ def measure(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, 
             | {"tokens_per_s": statistics.median(tokens * passes[name] / s for s in taken)}
             for name, taken in seconds.items()
         ],
-        "recipe": recipe.as_dict() | {"dtype": fast_dtype(), "layers": layers, "threads": torch.get_num_threads()},
+        "recipe": recipe.as_dict()
+        | {"dtype": str(base.model.dtype).removeprefix("torch."), "layers": layers, "threads": torch.get_num_threads()},
     }
 
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from cryptosentinel.metrics import AttackSuccess
-from cryptosentinel.models import fast_dtype, load_base
+from cryptosentinel.models import load_base
 from cryptosentinel.redteam import defences, evaluate
 from cryptosentinel.redteam.data import Data
 from cryptosentinel.redteam.defence import Defence, Means, Rows, Scan
@@ -187,5 +187,6 @@ class Bench:
             "method": "LoRA on the upper layers",
             "frozen_layers": self.split.cut,
             "softmax_tokens": len(self.tokens),
-            "dtype": fast_dtype(),
+            "dtype": str(self.split.head.dtype).removeprefix("torch."),
+            "device": self.split.device.type,
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptosentinel.errors import ConfigError
-from cryptosentinel.models import BaseModel
+from cryptosentinel.models import BaseModel, to_device
 from cryptosentinel.types import Progress
 
 
@@ -25,7 +25,7 @@ class Split:
     """A causal model cut in two: a frozen lower part, and an upper part that can be copied and trained.
 
     Args:
-        base: the model; it is not changed.
+        base: the model; it is not changed, but moved to CUDA if there is such a device.
         trained_layers: how many of its layers belong to the upper part.
 
     Raises:
@@ -35,7 +35,7 @@ class Split:
     def __init__(self, base: BaseModel, trained_layers: int) -> None:
         """Build both parts over the base's own weights (nothing is copied)."""
         self.base = base
-        self.device = base.model.device
+        self.device = to_device(base.model).device
         decoder = base.model.get_decoder()
         count = len(decoder.layers)
         if not 0 < trained_layers < count:
