@@ -311,7 +311,7 @@ def test_a_replay_gives_the_same_rows_and_rates(tmp_path: Path) -> None:
     assert [s.tool for s in recorded.steps] == [s.tool for s in campaign.steps]
     assert recorded.steps[1].arguments.keys() == {"left_out", "sha256"}
     assert [c.run for c in campaigns(ledger)] == [writer.run]
-    assert all(told(step) for step in recorded.steps)
+    assert all(told(step.tool, step.result, step.error) for step in recorded.steps)
     again = replay(recorded, ready(Sandbox(2, 10)))
     assert again["same"]
     assert again["compared"] == 8

@@ -123,16 +123,15 @@ def replay(recorded: Recorded, campaign: Campaign) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(step: Step) -> str:
+def told(tool: str, found: Mapping[str, Any], error: str = "") -> str:
     """What came of a step, in a line.
 
-    >>> told(Step(1, 0.0, "evaluate", {}, error="evaluate: nothing was fine-tuned yet"))
+    >>> told("evaluate", {}, "evaluate: nothing was fine-tuned yet")
     'refused: evaluate: nothing was fine-tuned yet'
     """
-    if step.error:
-        return f"refused: {step.error}"
-    found: Mapping[str, Any] = step.result
-    match step.tool:
+    if error:
+        return f"refused: {error}"
+    match tool:
         case "propose_trigger":
             number, trigger, payload = (found.get(key) for key in ("attempt", "trigger", "payload"))
             name = f"{found.get('attack')}, {found.get('variant')}"

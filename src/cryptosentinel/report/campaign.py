@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from cryptosentinel.redteam.transcript import told
 from cryptosentinel.report.page import render
 from cryptosentinel.report.text import plural
 
@@ -53,9 +54,20 @@ def step_view(step: Mapping[str, Any]) -> dict[str, Any]:
         "title": TITLES.get(tool, tool),
         "seconds": step.get("seconds"),
         "error": str(step.get("error") or ""),
+        "told": _told(tool, result),
         "given": _text(step.get("arguments")),
         "result": _text(result),
     }
+
+
+def _told(tool: str, result: Any) -> str:
+    """What came back, in a line; nothing where the document is not what a campaign writes."""
+    if not isinstance(result, Mapping) or not result:
+        return ""
+    try:
+        return told(tool, result)
+    except (AttributeError, TypeError, ValueError):
+        return ""
 
 
 def attempts_view(attempts: Any) -> list[dict[str, Any]]:
