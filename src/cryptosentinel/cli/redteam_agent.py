@@ -209,7 +209,8 @@ def steps_of(recorded: Recorded) -> Iterator[str]:
     if recorded.outcome.get("reason"):
         yield f"  {_short(str(recorded.outcome['reason']))}"
     for step in recorded.steps:
-        yield f"{step.number:>3}. {step.tool}  {_short(told(step.tool, step.result, step.error))} ({step.seconds:.1f} s)"
+        said = _short(told(step.tool, step.result, step.error))
+        yield f"{step.number:>3}. {step.tool}  {said} ({step.seconds:.1f} s)"
 
 
 def closing(document: Mapping[str, Any]) -> list[str]:
