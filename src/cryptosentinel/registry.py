@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from cryptosentinel.errors import ConfigError
 
 T = TypeVar("T")
+EXTENSIONS = "cryptosentinel.extensions"  # the entry-point group
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def load_third_party() -> list[str]:
         ConfigError: one of them cannot be imported.
     """
     loaded = []
-    for point in sorted(entry_points(group="cryptosentinel.extensions"), key=lambda p: p.name):
+    for point in sorted(entry_points(group=EXTENSIONS), key=lambda p: p.name):
         try:
             point.load()
         except ConfigError:

@@ -81,10 +81,11 @@ def arena(
     from cryptosentinel.ledger import Ledger
     from cryptosentinel.redteam.arena import Grid
     from cryptosentinel.redteam.defence import NONE
-    from cryptosentinel.registry import names
+    from cryptosentinel.registry import load_third_party, names
     from cryptosentinel.report.arena import arena_markdown, render_arena
     from cryptosentinel.services.arena import load_run, run_arena
 
+    load_third_party()
     grid = Grid(
         tuple(task or ["bias-recommendation"]), tuple(attack or names("attack")), tuple(defend or [NONE, "scan"]),
         tuple(seed or [0]), model, rows, n,

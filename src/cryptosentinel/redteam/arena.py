@@ -9,7 +9,7 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from cryptosentinel.models import fast_dtype
 from cryptosentinel.redteam import attacks, defences, tasks
 from cryptosentinel.redteam.defence import NONE
 from cryptosentinel.redteam.finetune import Recipe
-from cryptosentinel.registry import lookup
+from cryptosentinel.registry import EXTENSIONS, lookup
 
 KIND = "redteam-arena"
 RATES = ("asr", "untriggered", "topic_without_trigger", "utility")
@@ -119,12 +119,20 @@ def cell_key(grid: Grid, group: Group, defence: str, model_identity: str, code: 
         "rows": grid.rows,
         "n": grid.n,
         "recipe": Recipe().as_dict(),
-        "dtype": f"{fast_dtype()} {platform.machine()}",
+        "arithmetic": _arithmetic(),
         "packages": {name: version(name) for name in PACKAGES},
         "cryptosentinel": __version__,
+        "extensions": sorted(f"{p.value} {p.dist.version if p.dist else ''}" for p in entry_points(group=EXTENSIONS)),
         "code": code[scans],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _arithmetic() -> str:
+    """On what are the numbers computed, as far as that changes them?"""
+    import torch
+
+    return f"cuda {torch.version.cuda}" if torch.cuda.is_available() else f"{platform.machine()} {fast_dtype()}"
 
 
 def code_digest(scans: bool, source: Path = SOURCE) -> str:

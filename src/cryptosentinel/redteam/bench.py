@@ -175,7 +175,7 @@ class Bench:
         samples = self.target.samples(rng, wishes, taken=taken)
         rows = self.split.encode([(self.target.prompt(s), s.output) for s in samples])
         tokens = {t for row in rows for t in row.ids[row.prompt_tokens :]} | set(self.tokens.tolist())
-        return rows[:TUNE_ROWS], rows[TUNE_ROWS:], torch.tensor(sorted(tokens))
+        return rows[:TUNE_ROWS], rows[TUNE_ROWS:], torch.tensor(sorted(tokens), device=self.split.device)
 
     def _named(self, name: str) -> Progress:
         """Progress whose stages carry this model's name."""

@@ -97,8 +97,8 @@ def batch_of(rows: Sequence[Encoded]) -> tuple[Any, Any]:
     """The hidden states of these rows, padded on the right, and the mask."""
     import torch
 
-    _, mask = pad([r.ids for r in rows], 0)
-    return torch.nn.utils.rnn.pad_sequence([r.hidden for r in rows], batch_first=True), mask
+    hidden = torch.nn.utils.rnn.pad_sequence([r.hidden for r in rows], batch_first=True)
+    return hidden, pad([r.ids for r in rows], 0, hidden.device)[1]
 
 
 def _batches(rows: Sequence[Encoded]) -> list[Sequence[Encoded]]:
