@@ -124,6 +124,15 @@ def test_the_verdict_is_what_the_numbers_say() -> None:
     assert "The attack hardly took" in render_redteam(doc)
 
 
+def test_several_defences_are_told_apart() -> None:
+    doc = documents.redteam()
+    assert "What each defence left" not in render_redteam(doc | {"defences": {"scan": {"rates": doc["defended"]}}})
+    mended = {"rates": doc["undefended"], "difference": doc["difference"], "cost_s": 41.0, "notes": {"clean_rows": 40}}
+    html = render_redteam(doc | {"defences": {"scan": {}, "pruning": mended, "scan-trusted": {"error": "no <data>"}}})
+    assert "pruning, with the trigger: 98.3%" in html and "clean rows 40" in html and "no &lt;data&gt;" in html
+    assert "CryptoSentinel" in render_redteam({"defences": {"x": None, "y": {"dropped": 3, "rates": []}}})
+
+
 def test_scan_verdicts_and_next_steps() -> None:
     doc = documents.scan()
     html = render_scan(doc)

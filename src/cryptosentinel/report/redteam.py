@@ -38,6 +38,8 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
     """What the template needs: rates by model, the verdict in a sentence, samples and the scan inside."""
     models = {key: _rates(doc.get(key)) for key, _, _ in SERIES}
     series = [(title, class_, models[key]) for key, title, class_ in SERIES if models[key]]
+    defences = [_defence(str(name), said) for name, said in (doc.get("defences") or {}).items()]
+    series += [(d["name"], "time", d["rates"]) for d in defences if d["rates"] and d["name"] != "scan"]
     scan = doc.get("scan") if isinstance(doc.get("scan"), Mapping) else {}
     report = doc.get("scan_report")
     timings = doc.get("timings") or {}
@@ -49,6 +51,7 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         # The untrained model takes no part in the attack; its one number, the exam before training, is in the table.
         "series": [s for s in series if s[0] != "untrained"],
         "difference": _rate(doc.get("difference")),
+        "defences": defences if [d["name"] for d in defences] != ["scan"] else [],
         "scan": scan and {key: scan.get(key) for key in ("recall", "clean_lost", "first_true_rank")},
         "scan_report": scan_view(report) if isinstance(report, Mapping) else None,
         "timings": {str(k): float(v) for k, v in timings.items() if isinstance(v, int | float) and k != "total"},
@@ -88,6 +91,22 @@ def _campaign(found: Any) -> dict[str, Any] | None:
         "run": str(found.get("run") or ""),
         "attempts": attempts,
         "steps": steps,
+    }
+
+
+def _defence(name: str, said: Any) -> dict[str, Any]:
+    """One of several defences: what it left, what it cost, or why it could not be measured."""
+    said = said if isinstance(said, Mapping) else {}
+    dropped = said.get("dropped") if isinstance(said.get("dropped"), Mapping) else {}
+    return {
+        "name": name,
+        "error": str(said.get("error") or ""),
+        "rates": _rates(said.get("rates")),
+        "difference": _rate(said.get("difference")),
+        "utility_difference": _rate(said.get("utility_difference")),
+        "recall": _rate((dropped or {}).get("recall")),
+        "notes": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in _flat(said.get("notes") or {}).items()),
+        "cost_s": said.get("cost_s"),
     }
 
 
