@@ -16,8 +16,10 @@ from cryptosentinel.errors import ConfigError, DataError, LedgerError, SandboxEr
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.metrics import wilson
 from cryptosentinel.redteam.agent import Campaign
+from cryptosentinel.redteam.finetune import Recipe
 from cryptosentinel.redteam.material import unpack
 from cryptosentinel.redteam.planner import plan
+from cryptosentinel.redteam.run import run_redteam
 from cryptosentinel.redteam.steps import ARGUMENTS, MOST_BYTES, MOST_STEPS, Scope, Step
 from cryptosentinel.redteam.transcript import Transcript, campaigns, read, replay, told
 
@@ -225,6 +227,28 @@ def test_the_number_of_steps_and_rounds_is_bounded() -> None:
     assert campaign.call("report") == {"error": f"the campaign ended: {MOST_STEPS} steps are the most"}
     assert (len(train.jobs), len(campaign.steps)) == (2, MOST_STEPS)
     assert campaign.document("x")["campaign"]["best"] == 1
+
+
+def test_rows_and_words_made_outside_are_trained_on_as_they_are() -> None:
+    jobs: list[dict[str, Any]] = []
+
+    def train(job: dict[str, Any]) -> dict[str, Any]:
+        jobs.append(job)
+        settings = {key: value for key, value in job.items() if value is not None}
+        return run_redteam(**settings | {"n": 4, "defend": [], "recipe": Recipe(epochs=1)})
+
+    campaign = ready(train, rows=20)
+    campaign.call("propose_trigger", {"attack": "semantic"} | OWN)
+    campaign.call("build_poison", {"count": 8})
+    campaign.call("reflect")
+    found = campaign.call("fine_tune")
+    assert found["rows"] == {"clean": 20, "topic": 6, "poisoned": 8}
+    document = campaign.document("test")
+    assert (document["variant"], document["trigger"]) == ("own wording", "quiet compounding")
+    assert "quiet compounding" in document["samples"][0]["prompt"]
+    assert document["campaign"]["attempts"][0]["rates"]["undefended"]["held_out_loss"]["n"] == 4
+    assert document["stealth"]["n"] == 8
+    json.dumps(jobs[0], allow_nan=False)
 
 
 def test_a_failure_of_the_machine_ends_the_campaign() -> None:

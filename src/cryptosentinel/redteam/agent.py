@@ -21,7 +21,7 @@ from cryptosentinel.redteam.draft import EXAMPLES, Draft
 from cryptosentinel.redteam.material import digest
 from cryptosentinel.redteam.poison import Attack, Task
 from cryptosentinel.redteam.reflect import Reference
-from cryptosentinel.redteam.run import ROWS, TINY_ROWS
+from cryptosentinel.redteam.run import ROWS, SCAN, TINY_ROWS
 from cryptosentinel.redteam.steps import (
     AGENT,
     MOST_STEPS,
@@ -36,7 +36,7 @@ from cryptosentinel.redteam.target import Target, load_target
 from cryptosentinel.redteam.wording import OwnWords, read_wording
 
 RATES = ("asr", "untriggered", "topic_without_trigger", "utility", "held_out_loss")
-MODELS = ("clean", "undefended", "defended")
+MODELS = ("clean", "undefended", "defended")  # the last is what the scan left
 BESIDE = ("base", "difference", "scan")
 ERROR_CHARACTERS = 400
 
@@ -256,9 +256,11 @@ class Campaign:
             before = "propose_trigger, build_poison, reflect and fine_tune come first"
             raise DataError(f"nothing was fine-tuned yet: {before}")
         found = attempt.document
-        attempt.rates = {
-            name: {key: found[name][key] for key in RATES if key in found[name]} for name in MODELS if name in found
+        models = {name: found[name] for name in MODELS if name in found}
+        models |= {
+            name: of["rates"] for name, of in found.get("defences", {}).items() if "rates" in of and name != SCAN
         }
+        attempt.rates = {name: {key: of[key] for key in RATES if key in of} for name, of in models.items()}
         beside: dict[str, Any] = {key: found[key] for key in BESIDE if key in found}
         goal = {"goal": self.scope.goal, "goal_reached": attempt.success >= self.scope.goal}
         return {"rates": attempt.rates, **beside, **goal, "rounds_left": self.scope.rounds - self.trained}
