@@ -239,11 +239,16 @@ def measure(target: Target, data: Data, trigger: str, reference: Reference | Non
     chosen = poisoned[:: max(1, len(poisoned) // MEASURED)][:MEASURED]
     ordinary = [s for s, bad, near in rows if not bad and not near]
     stealth = Stealth(target, ordinary, [s for s, _, near in rows if near], reference)
+    return summary(judged(stealth, chosen, trigger), stealth.name)
+
+
+def judged(stealth: Stealth, samples: Sequence[Sample], trigger: str) -> list[Parts]:
+    """The parts of each row, and its diversity beside those before it; every row is accepted."""
     parts = []
-    for sample, judged in zip(chosen, stealth.judge(chosen, trigger), strict=True):
-        parts.append(_again(judged, sample, stealth))
+    for sample, found in zip(samples, stealth.judge(samples, trigger), strict=True):
+        parts.append(_again(found, sample, stealth))
         stealth.accept(sample)
-    return summary(parts, stealth.name)
+    return parts
 
 
 def span(request: str, trigger: str, ordinary: Iterable[str]) -> tuple[int, int]:
