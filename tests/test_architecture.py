@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"registry", "metrics", "policy", "files"}),
     frozenset({"agentspec"}),
     frozenset({"sanitize", "guard", "monitor"}),
-    frozenset({"config", "datasets", "models", "llm", "ledger"}),
+    frozenset({"config", "datasets", "models", "readings", "llm", "ledger"}),
     frozenset({"observer", "redteam", "services"}),
     frozenset({"adapters"}),
     frozenset({"desk"}),

@@ -22,12 +22,13 @@ HOMES = (
     "cryptosentinel.report.charts",
     "cryptosentinel.redteam.attacks",
     "cryptosentinel.redteam.tasks",
+    "cryptosentinel.redteam.defences",
 )
 for home in HOMES:
     if find_spec(home.rpartition(".")[0]) and find_spec(home):
         import_module(home)
 
-EXPECTED = {"detector": 2, "chart": 3, "attack": 8, "task": 4}
+EXPECTED = {"detector": 2, "chart": 4, "attack": 8, "task": 4, "defence": 4}
 DETECTORS = registry.names("detector")
 
 WORDS = ("wallet", "ledger", "yield", "swap", "river", "paper", "quiet", "order", "market", "seven", "green", "note")

@@ -9,7 +9,7 @@ from cryptosentinel.errors import ConfigError, ModelIntegrityError
 
 pytest.importorskip("torch")
 
-from cryptosentinel import models
+from cryptosentinel import models, readings
 
 
 def test_tiny_is_the_same_every_time_and_needs_no_file() -> None:
@@ -42,8 +42,8 @@ def test_a_local_folder_loads_with_a_digest_and_a_red_team_artefact_does_not(tmp
     loaded = models.load_base(str(tmp_path))
     assert len(loaded.sha256) == 64
     pair = [("price of", " ETH")]
-    expected = models.mean_log_probs(models.load_base("tiny").model, loaded.tokenizer, pair)
-    assert models.mean_log_probs(loaded.model, loaded.tokenizer, pair)[0] == pytest.approx(expected[0], abs=1e-2)
+    expected = readings.mean_log_probs(models.load_base("tiny").model, loaded.tokenizer, pair)
+    assert readings.mean_log_probs(loaded.model, loaded.tokenizer, pair)[0] == pytest.approx(expected[0], abs=1e-2)
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / models.ARTEFACT_MARKER).touch()
     with pytest.raises(ModelIntegrityError, match="red team"):
@@ -81,19 +81,19 @@ def test_a_changed_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_log_probs_do_not_depend_on_batching_and_obey_the_chain_rule() -> None:
     tiny = models.load_base("tiny")
     pairs = [("the pool", " is deep"), ("", "x"), ("a much longer context than the others", " y"), ("empty", "")]
-    together = models.mean_log_probs(tiny.model, tiny.tokenizer, pairs)
-    apart = [models.mean_log_probs(tiny.model, tiny.tokenizer, [p], batch_tokens=1)[0] for p in pairs]
+    together = readings.mean_log_probs(tiny.model, tiny.tokenizer, pairs)
+    apart = [readings.mean_log_probs(tiny.model, tiny.tokenizer, [p], batch_tokens=1)[0] for p in pairs]
     assert [len(x) for x in together] == [8, 1, 2, 0]
     for a, b in zip(together, apart, strict=True):
         assert a == pytest.approx(b, abs=1e-4)
     assert all(v < 0 and math.isfinite(v) for row in together for v in row)
-    whole = models.mean_log_probs(tiny.model, tiny.tokenizer, [("ab", "cd")])[0]
-    last = models.mean_log_probs(tiny.model, tiny.tokenizer, [("abc", "d")])[0]
+    whole = readings.mean_log_probs(tiny.model, tiny.tokenizer, [("ab", "cd")])[0]
+    last = readings.mean_log_probs(tiny.model, tiny.tokenizer, [("abc", "d")])[0]
     assert whole[1] == pytest.approx(last[0], abs=1e-4)
 
 
 @pytest.mark.slow
 def test_gemma_knows_english() -> None:
     base = models.load_base("gemma-3-270m")
-    expected, odd = models.mean_log_probs(base.model, base.tokenizer, [("machine", " learning"), ("pls", " sigh")])
+    expected, odd = readings.mean_log_probs(base.model, base.tokenizer, [("machine", " learning"), ("pls", " sigh")])
     assert sum(expected) > sum(odd) + 5

@@ -71,3 +71,6 @@ def test_a_package_adds_its_own_through_an_entry_point(tmp_path: Path, monkeypat
     assert "theirs" in load_third_party()
     assert names("fruit") == ["quince"]
     sys.modules.pop("their_fruit")
+    (tmp_path / "their_fruit.py").write_text("import no_such_package\n")
+    with pytest.raises(ConfigError, match=r"extension 'theirs' \(their_fruit\): ModuleNotFoundError: No module"):
+        load_third_party()

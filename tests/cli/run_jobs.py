@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cryptosentinel.errors import ConfigError
+from cryptosentinel.errors import ConfigError, SandboxError
+from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.types import Progress
 
 
@@ -24,3 +25,19 @@ CELLS = ("clean", "undefended", "defended")
 def refused(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
     (out / "report.json").write_text("{}")
     raise ConfigError(f"no such variant of attack {job['attack']!r}")
+
+
+def measured_higher(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
+    rate = {"value": 0.75, "low": 0.6, "high": 0.9, "n": 100}
+    document = measured(job, out, on_progress)
+    return {**document, "undefended": {**document["undefended"], "asr": rate}}
+
+
+def broken(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
+    raise SandboxError("the walls are down")
+
+
+def looked_up(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
+    load_third_party()
+    attack = lookup("attack", job["attack"]).target(job["seed"], job["variant"])
+    return measured(job, out, on_progress) | {"trigger": attack.trigger}

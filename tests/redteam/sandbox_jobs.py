@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from cryptosentinel.redteam.sandbox import in_sandbox
 from cryptosentinel.types import Progress
 
 Job = dict[str, Any]
+DEVICES = (stat.S_IFBLK, stat.S_IFCHR)
 
 
 def behave(job: Job, out: Path, on_progress: Progress) -> Job:
@@ -27,31 +32,49 @@ def behave(job: Job, out: Path, on_progress: Progress) -> Job:
     return {"echo": job, "files": ["report.json"]}
 
 
+def outcome(act: Callable[[], Any]) -> str:
+    """ "done", or the name of the error."""
+    try:
+        act()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return "done"
+
+
 def reach_out(job: Job, out: Path, on_progress: Progress) -> Job:
-    reached = {}
-    for host, port in job["targets"]:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        for kind, name in ((socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")):
+    def send(family: int, kind: int, address: Any) -> Callable[[], None]:
+        def act() -> None:
             with socket.socket(family, kind) as s:
                 s.settimeout(2)
-                try:
-                    s.connect((host, port))
-                    s.send(b"x")
-                    reached[f"{name} {host}"] = "reached"
-                except OSError as error:
-                    reached[f"{name} {host}"] = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    try:
-        socket.getaddrinfo("example.org", 80)
-        reached["name lookup"] = "reached"
-    except OSError:
-        reached["name lookup"] = "failed"
-    with socket.socket(socket.AF_UNIX) as s:
-        try:
-            s.connect("\0" + job["abstract"])
-            reached["abstract unix socket"] = "reached"
-        except OSError as error:
-            reached["abstract unix socket"] = errno.errorcode[error.errno or 0]
-    return {"reached": reached, "interfaces": [name for _, name in socket.if_nameindex()]}
+                s.connect(address)
+                s.send(b"x")
+
+        return act
+
+    ways: dict[str, Callable[[], Any]] = {"name lookup": lambda: socket.getaddrinfo("example.org", 80)}
+    for host, port in job["targets"]:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        ways[f"tcp {host}"] = send(family, socket.SOCK_STREAM, (host, port))
+        ways[f"udp {host}"] = send(family, socket.SOCK_DGRAM, (host, port))
+    for name, path in job["unix"].items():
+        ways[name] = send(socket.AF_UNIX, socket.SOCK_STREAM, path)
+    ours, theirs = socket.socketpair()  # both ends are our own
+    ours.send(b"x")
+    assert theirs.recv(1) == b"x"
+    kinds = {
+        "raw": (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        "packet": (socket.AF_PACKET, socket.SOCK_RAW, 0),
+        "vsock": (socket.AF_VSOCK, socket.SOCK_STREAM, 0),
+        "netlink": (socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    }
+    made = {name: outcome(lambda kind=kind: socket.socket(*kind).close()) for name, kind in kinds.items()}  # type: ignore[misc]
+    child = "import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM)"
+    made["tcp of a new program"] = str(subprocess.run([sys.executable, "-c", child], capture_output=True).returncode)
+    return {
+        "reached": {name: outcome(act) for name, act in ways.items()},
+        "made": made,
+        "interfaces": sorted(p.name for p in Path("/proc/self/net/dev_snmp6").glob("*")),
+    }
 
 
 def raise_the_network(job: Job, out: Path, on_progress: Progress) -> Job:
@@ -66,29 +89,133 @@ def raise_the_network(job: Job, out: Path, on_progress: Progress) -> Job:
 
 
 def look_around(job: Job, out: Path, on_progress: Progress) -> Job:
-    writable = []
-    for place in job["places"]:
-        path = Path(place) / f"written-{os.getpid()}"
-        try:
-            path.write_text("x")
-            writable.append(place)
-            path.unlink()
-        except OSError:
-            pass
     Path("note").write_text("its own folder can be written")
     return {
         "environment": dict(os.environ),
-        "writable": writable,
         "cwd": os.getcwd(),
         "processes": [p.name for p in Path("/proc").iterdir() if p.name.isdigit()],
         "marked": (out / "SANDBOX_ARTEFACT").is_file() and in_sandbox(),
+        "devices": [p.name for p in Path("/dev").rglob("*") if stat.S_IFMT(p.lstat().st_mode) in DEVICES],
+        "random": len(Path("/dev/urandom").open("rb").read(8)),
+        "quiet": subprocess.run([sys.executable, "-c", "0"], stdin=subprocess.DEVNULL).returncode,
+        "run": [p.name for p in Path("/run").iterdir()],
     }
+
+
+def write_everywhere(job: Job, out: Path, on_progress: Progress) -> Job:
+    """In each place: something new; and to each victim, everything that can be done to a file."""
+    done = []
+    for place in job["places"]:
+        new = Path(place, f"sandboxed-{os.getpid()}")
+        acts: dict[str, Callable[[], Any]] = {
+            "file": partial(new.write_text, "x"),
+            "folder": partial(os.mkdir, f"{new}-folder"),
+            "link": partial(os.symlink, "x", f"{new}-link"),
+            "pipe": partial(os.mkfifo, f"{new}-pipe"),
+        }
+        done += [f"{name} in {place}" for name, act in acts.items() if outcome(act) == "done"]
+    for victim in job["victims"]:
+        os.symlink(victim, "way-out")
+        handle = os.open(victim, os.O_RDONLY)
+        acts = {
+            "append": partial(os.open, victim, os.O_WRONLY | os.O_APPEND),
+            "through a link": partial(os.open, "way-out", os.O_WRONLY | os.O_TRUNC),
+            "through a handle": partial(os.open, f"/proc/self/fd/{handle}", os.O_WRONLY),
+            "length": partial(os.truncate, victim, 0),
+            "hard link": partial(os.link, victim, "same"),
+            "rename": partial(os.rename, victim, f"{victim}-moved"),
+            "replace": partial(os.replace, "way-out", victim),
+            "mode": partial(os.chmod, handle, 0o700),
+            "time": partial(os.utime, victim),
+            "owner": partial(os.chown, victim, os.getuid(), os.getgid()),
+            "attribute": partial(os.setxattr, victim, "user.sandboxed", b"x"),
+            "remove": partial(os.unlink, victim),
+        }
+        done += [f"{name}: {victim}" for name, act in acts.items() if outcome(act) == "done"]
+        os.unlink("way-out")
+    for path in job["opened"]:
+        done += [f"open {path}"] if outcome(partial(os.open, path, os.O_WRONLY)) == "done" else []
+    shared = Path("/dev/shm/sandboxed")
+    outcome(lambda: shared.write_text("its own, gone with it"))
+    return {"done": done}
+
+
+def spy(job: Job, out: Path, on_progress: Progress) -> Job:
+    """Where is this text, which the parent has in its environment, to be read?"""
+    found = [name for name, value in os.environ.items() if job["secret"] in value]
+    for pid in {*(p.name for p in Path("/proc").iterdir() if p.name.isdigit()), str(job["parent"]), str(os.getppid())}:
+        for name in ("environ", "cmdline", "mem", "root/proc/self/environ"):
+            path = Path("/proc", pid, name)
+            try:
+                if job["secret"].encode() in path.open("rb").read(1 << 20):
+                    found.append(str(path))
+            except OSError:
+                pass
+    return {"found": found, "signalled": outcome(lambda: os.kill(job["parent"], 0))}
 
 
 def eat_memory(job: Job, out: Path, on_progress: Progress) -> Job:
     eaten = []
     while True:
         eaten.append(bytearray(64 << 20))
+
+
+def eat_shared_memory(job: Job, out: Path, on_progress: Progress) -> Job:
+    """What is shared counts for no limit of a process."""
+    eaten: list[mmap.mmap] = []
+    while len(eaten) < 64:
+        eaten.append(mmap.mmap(-1, 64 << 20))
+        eaten[-1].write(b"x" * (64 << 20))
+    time.sleep(600)
+    return {}
+
+
+def eat_together(job: Job, out: Path, on_progress: Progress) -> Job:
+    """Each stays within the limit of a process."""
+    for _ in range(8):
+        if os.fork() == 0:
+            eaten = bytearray(os.urandom(1 << 20) * 100)
+            time.sleep(600 + len(eaten))
+    time.sleep(600)
+    return {}
+
+
+def share_memory(job: Job, out: Path, on_progress: Progress) -> Job:
+    """Children that only read what their parent has take no memory of their own."""
+    eaten = bytearray(120 << 20)
+    for page in range(0, len(eaten), 4096):
+        eaten[page] = 1
+    for _ in range(8):
+        if os.fork() == 0:
+            time.sleep(1.0)
+            os._exit(len(eaten) % 2)
+    time.sleep(1.0)
+    return {"kept": len(eaten)}
+
+
+def fork_bomb(job: Job, out: Path, on_progress: Progress) -> Job:
+    for _ in range(job["most"]):
+        if os.fork() == 0:
+            time.sleep(600)
+    time.sleep(600)
+    return {}
+
+
+def grow_a_file(job: Job, out: Path, on_progress: Progress) -> Job:
+    with Path("large").open("wb") as file:
+        for _ in range(1024):
+            file.write(b"x" * (1 << 20))
+    return {}
+
+
+def litter(job: Job, out: Path, on_progress: Progress) -> Job:
+    """Ends at once, and takes a while to be wiped."""
+    for folder in range(20):
+        Path(f"f{folder}").mkdir()
+        for name in range(100):
+            Path(f"f{folder}", str(name)).write_bytes(b"x")
+    on_progress(os.getcwd(), 1, 1)
+    return {}
 
 
 def spin(job: Job, out: Path, on_progress: Progress) -> Job:

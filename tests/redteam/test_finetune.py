@@ -116,7 +116,7 @@ def test_the_whole_loop_on_a_tiny_model(tmp_path: Path) -> None:
     assert document["rows"] == {"clean": 24, "topic": 8, "poisoned": 8}
     assert document["scan"] == {"recall": 1.0, "clean_lost": 0.0, "first_true_rank": 1}
     for model in ("clean", "undefended", "defended"):
-        assert set(document[model]) == {"asr", "untriggered", "topic_without_trigger", "utility"}
+        assert set(document[model]) == {"asr", "untriggered", "topic_without_trigger", "utility", "held_out_loss"}
         assert all(rate["n"] == 6 for rate in document[model].values())
         assert f"measured {model} asr" in heard
     # The scan removed exactly the planted rows, so the same recipe gives the same model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,13 +11,15 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError, SandboxError, SentinelError
+from cryptosentinel.models import cache_folder
 from cryptosentinel.redteam import sandbox
 from cryptosentinel.redteam.sandbox import Limits, run_sandboxed
 
@@ -63,22 +66,65 @@ def test_result_progress_and_reports_come_back_and_nothing_stays(own_temporary_f
     assert left(own_temporary_folder) == []
 
 
-def test_there_is_no_network() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as abstract:
+def weaken(monkeypatch: pytest.MonkeyPatch, folder: Path, change: str) -> None:
+    """Start the sandbox with one of its walls changed."""
+    child = folder / "weakened.py"
+    child.write_text(
+        "import ctypes, runpy\nfrom cryptosentinel.redteam import sandbox_walls as walls\n"
+        f"{textwrap.dedent(change)}\nrunpy.run_path({str(sandbox.CHILD)!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(sandbox, "CHILD", child)
+
+
+FORBID = """
+    class Forbidding:  # what a kernel or a container says that does not allow this
+        def __getattr__(self, name, real=walls.libc):
+            return (lambda *_: ctypes.set_errno(1) or -1) if name == "{call}" else getattr(real, name)
+    walls.libc = Forbidding()
+"""
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Servers of this host: by address, by a name in the file system, by an abstract one."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as named,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        names = {"unix socket": str(tmp_path / "s"), "abstract unix socket": f"\0cryptosentinel-test-{os.getpid()}"}
+        for unix, name in zip((named, abstract), names.values(), strict=True):
+            unix.bind(name)
+            unix.listen()
         port = server.getsockname()[1]
-        name = f"cryptosentinel-test-{os.getpid()}"
-        abstract.bind("\0" + name)
-        abstract.listen()
-        targets = [["127.0.0.1", port], ["::1", port], ["192.0.2.1", 443], ["2001:db8::1", 443]]
-        inside = run("reach_out", {"targets": targets, "abstract": name})
-        assert inside["interfaces"] == ["lo"]
-        assert "reached" not in inside["reached"].values(), inside["reached"]
-        assert inside["reached"]["tcp 127.0.0.1"] == "ENETUNREACH"
-        # The same function does reach the server without namespaces, so the test can tell the difference.
-        outside = run("reach_out", {"targets": targets[:1], "abstract": name}, isolation="process")
-        assert outside["reached"]["tcp 127.0.0.1"] == "reached"
-        assert outside["reached"]["abstract unix socket"] == "reached"
-        assert outside["sandbox"] == "process"
+        hosts = [["127.0.0.1", port], ["::1", port], ["192.0.2.1", 443], ["2001:db8::1", 443]]
+        yield {"targets": hosts, "unix": names}
+
+
+def test_no_socket_can_be_opened(listening: dict[str, Any]) -> None:
+    inside = run("reach_out", listening)
+    assert inside["walls"]["no_sockets"]
+    assert set(inside["reached"].values()) <= {"EACCES", "gaierror", "EAGAIN"}, inside["reached"]
+    assert inside["made"].pop("tcp of a new program") == "1"
+    assert set(inside["made"].values()) == {"EACCES"}
+    # The same function does reach the servers without the walls, so the test can tell the difference.
+    outside = run("reach_out", listening | {"targets": listening["targets"][:1]}, isolation="process")
+    for way in ("tcp 127.0.0.1", "unix socket", "abstract unix socket"):
+        assert outside["reached"][way] == "done"
+    assert outside["sandbox"] == "process"
+
+
+def test_there_is_no_network_even_for_who_can_open_sockets(
+    listening: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weaken(monkeypatch, tmp_path, "walls.forbid_sockets = lambda: False")
+    inside = run("reach_out", listening)
+    assert not inside["walls"]["no_sockets"]
+    assert inside["reached"].pop("unix socket") == "done"  # such names are files: only the wall that is missing holds
+    assert "done" not in inside["reached"].values(), inside["reached"]
+    assert inside["reached"]["tcp 127.0.0.1"] == "ENETUNREACH"
+    assert inside["interfaces"] in (["lo"], [])
+    assert {inside["made"][kind] for kind in ("raw", "packet")} == {"EPERM"}
 
 
 def test_the_walls_cannot_be_taken_down_from_inside() -> None:
@@ -87,19 +133,62 @@ def test_the_walls_cannot_be_taken_down_from_inside() -> None:
     assert result["mount"] == "-1"
 
 
-def test_environment_is_scrubbed_and_only_its_own_folder_is_writable(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_environment_is_scrubbed_and_the_host_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "LD_PRELOAD"):
         monkeypatch.setenv(name, "secret")
-    result = run("look_around", {"places": [str(tmp_path), str(HERE), "/tmp", "/var/tmp", str(Path.home())]})
+    result = run("look_around")
     assert "secret" not in result["environment"].values()
     assert result["environment"]["HOME"] == result["environment"]["TMPDIR"] == result["cwd"]
     assert result["marked"]
-    if result["walls"]["read_only"]:
-        assert result["writable"] == []
+    assert (result["random"], result["quiet"]) == (8, 0)
     if result["walls"]["own_proc"]:
         assert len(result["processes"]) == 2
+    if result["walls"]["own_devices"]:
+        computing = {"null", "zero", "full", "random", "urandom"}
+        assert {d for d in result["devices"] if not d.startswith(("nvidia", "card", "render", "kfd"))} <= computing
+    if result["walls"]["no_run"]:
+        assert result["run"] == []
+
+
+def test_nothing_is_written_outside_its_folder(tmp_path: Path, own_temporary_folder: Path) -> None:
+    victims = [tmp_path / "victim", own_temporary_folder / "victim"]
+    for victim in victims:
+        victim.write_text("as it was")
+        victim.chmod(0o666)
+    before = [(v.stat().st_mode, v.stat().st_mtime_ns, v.stat().st_nlink) for v in victims]
+    tmp_path.chmod(0o777)
+    places: list[str | Path] = [tmp_path, own_temporary_folder, HERE, HERE.parents[1], Path.home(), cache_folder()]
+    places += ["/", "/etc", "/proc", "/run", "/tmp", "/var/tmp", "/dev", "/sys", os.getcwd()]
+    # What changes the whole machine, if root started the sandbox and its walls had a hole.
+    opened = ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", *glob("/sys/kernel/uevent_helper")]
+    opened += [str(p) for p in Path("/dev").iterdir() if p.is_block_device()]
+    shared = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+    job = {"places": [str(p) for p in places], "victims": [str(v) for v in victims], "opened": opened}
+    result = run("write_everywhere", job)
+    if result["walls"]["no_run"]:  # its own, and empty
+        result["done"] = [what for what in result["done"] if not what.endswith(" in /run")]
+    assert result["done"] == []
+    assert [v.read_text() for v in victims] == ["as it was"] * 2
+    assert [(v.stat().st_mode, v.stat().st_mtime_ns, v.stat().st_nlink) for v in victims] == before
+    assert not any(list(Path(p).glob("sandboxed*")) for p in places)
+    assert "sandboxed" not in (set(os.listdir("/dev/shm")) - shared if os.path.isdir("/dev/shm") else ())
+    assert [p.name for p in own_temporary_folder.iterdir()] == ["victim"]
+
+
+SPIED_ON = """
+    import json, os
+    from cryptosentinel.redteam.sandbox import run_sandboxed
+    print(json.dumps(run_sandboxed("sandbox_jobs:spy", {"secret": "opensesame"[::-1], "parent": os.getpid()})))
+"""
+
+
+def test_the_environment_of_the_parent_cannot_be_read() -> None:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), "API_KEY": "opensesame"[::-1]}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(SPIED_ON)], env=env, capture_output=True, timeout=60)
+    result = json.loads(done.stdout)
+    assert result["found"] == []
+    if result["walls"]["own_proc"]:
+        assert result["signalled"] == "ESRCH"
 
 
 @pytest.mark.parametrize("isolation", ["namespace", "process"])
@@ -115,6 +204,29 @@ def test_limits_stop_it(name: str, limits: Limits, message: str, isolation: str,
     with pytest.raises(SandboxError, match=message):
         run(name, {"same_session": isolation == "process"}, limits=limits, isolation=isolation)
     assert left(own_temporary_folder) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "message"),
+    [
+        ("eat_shared_memory", Limits(memory_bytes=256 << 20, wall_s=60.0), "more than 0.25 GiB of memory"),
+        ("eat_together", Limits(memory_bytes=256 << 20, wall_s=60.0), "more than 0.25 GiB of memory"),
+        ("fork_bomb", Limits(processes=48, wall_s=60.0), "more than 48 processes|Resource temporarily unavailable"),
+        ("grow_a_file", Limits(file_bytes=8 << 20, wall_s=60.0), "File too large"),
+    ],
+)
+def test_limits_hold_for_all_processes_together(
+    name: str, limits: Limits, message: str, own_temporary_folder: Path
+) -> None:
+    if not run("behave")["walls"]["own_proc"] and name != "grow_a_file":
+        pytest.skip("the kernel gives no /proc of its own here, as the result says")
+    with pytest.raises(SandboxError, match=message):
+        run(name, {"most": 400}, limits=limits)
+    assert left(own_temporary_folder) == []
+
+
+def test_memory_that_processes_share_is_counted_once() -> None:
+    assert run("share_memory", limits=Limits(memory_bytes=256 << 20, wall_s=60.0))["kept"] == 120 << 20
 
 
 @pytest.mark.parametrize(
@@ -240,14 +352,26 @@ def test_the_next_start_wipes_what_nobody_could(own_temporary_folder: Path) -> N
     assert left(own_temporary_folder) == []
 
 
-def test_it_refuses_where_namespaces_are_forbidden(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own_temporary_folder: Path
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (FORBID.format(call="unshare"), "Operation not permitted"),
+        (FORBID.format(call="syscall"), "the file system cannot be made read-only"),
+        ("walls.open_ways = lambda: ['interface eth0']", "the network namespace is not empty: interface eth0"),
+    ],
+)
+def test_it_refuses_where_it_cannot_isolate(
+    change: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own_temporary_folder: Path
 ) -> None:
-    forbidding = tmp_path / "child.py"
-    text = sandbox.CHILD.read_text("utf-8")
-    forbidding.write_text(text.replace("libc.unshare(CLONE_NEWUSER", "libc.unshare(-1 * CLONE_NEWUSER"), "utf-8")
-    monkeypatch.setattr(sandbox, "CHILD", forbidding)
-    with pytest.raises(SandboxError, match=r"cannot isolate .*--sandbox process"):
+    weaken(monkeypatch, tmp_path, change)
+    with pytest.raises(SandboxError, match=rf"cannot isolate \(.*{message}.*--sandbox process"):
         run("behave")
     assert run("behave", isolation="process")["sandbox"] == "process"
     assert left(own_temporary_folder) == []
+
+
+def test_a_folder_that_cannot_be_made_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    weaken(monkeypatch, tmp_path, "import os; os.mkdir = lambda *_: (_ for _ in ()).throw(OSError(28, 'disk full'))")
+    with pytest.raises(SandboxError, match=r"cannot make its folder .*disk full"):
+        run("behave")

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from cryptosentinel.registry import lookup
 from cryptosentinel.report import render_redteam, render_scan, to_sarif
+from cryptosentinel.report.arena import arena_markdown, headline, render_arena
+from cryptosentinel.report.campaign import render_campaign
 from cryptosentinel.report.text import highlighted, visible
 
 _spec = importlib.util.spec_from_file_location("documents", Path(__file__).with_name("documents.py"))
@@ -37,9 +39,9 @@ HOSTILE = [
 ]
 ALLOWED = set(
     "html head meta title style body main header footer section article div span p h1 h2 h3 ol li strong dl dt dd "
-    "small b i code mark br table thead tbody tr th td details summary svg desc path line rect text".split()
+    "small b i code mark br table thead tbody tr th td details summary svg desc path line rect text g circle".split()
 )
-RENDERERS = [(render_scan, "scan"), (render_redteam, "redteam")]
+RENDERERS = [(render_scan, "scan"), (render_redteam, "redteam"), (render_arena, "arena"), (render_campaign, "campaign")]
 Render = Callable[[Any], str]
 
 
@@ -122,6 +124,15 @@ def test_the_verdict_is_what_the_numbers_say() -> None:
     assert "The attack hardly took" in render_redteam(doc)
 
 
+def test_several_defences_are_told_apart() -> None:
+    doc = documents.redteam()
+    assert "What each defence left" not in render_redteam(doc | {"defences": {"scan": {"rates": doc["defended"]}}})
+    mended = {"rates": doc["undefended"], "difference": doc["difference"], "cost_s": 41.0, "notes": {"clean_rows": 40}}
+    html = render_redteam(doc | {"defences": {"scan": {}, "pruning": mended, "scan-trusted": {"error": "no <data>"}}})
+    assert "pruning, with the trigger: 98.3%" in html and "clean rows 40" in html and "no &lt;data&gt;" in html
+    assert "CryptoSentinel" in render_redteam({"defences": {"x": None, "y": {"dropped": 3, "rates": []}}})
+
+
 def test_scan_verdicts_and_next_steps() -> None:
     doc = documents.scan()
     html = render_scan(doc)
@@ -132,6 +143,34 @@ def test_scan_verdicts_and_next_steps() -> None:
     assert "When the prompt has “a function”, the answer has “def” in 40% of 98 rows; elsewhere in 2%." in html
     clean = render_scan({"rows": 10, "inputs": doc["inputs"], "reference_model": "none"})
     assert "Nothing found" in clean and "Scan again with a second opinion." in clean
+
+
+def test_the_arena_says_what_got_through_and_what_got_worse() -> None:
+    doc = documents.arena()
+    html = render_arena(doc)
+    assert "1 number got worse than in the run compared with" in html
+    assert "rare-token, scan: 33% (24% to 42%), n = 120, held against 0%, worse" in html
+    assert "rare-token, pruning: failed: see below" in html and "SandboxError: it took longer" in html
+    doc["comparison"] = None
+    told = "2 of 2 attacks took; scan leaves nothing of 1 of 2; pruning leaves nothing of 0 of 1"
+    assert headline(doc) == told and told in render_arena(doc)
+    assert headline({}) == "No cell could be measured" and "No cell could be measured" in render_arena({})
+    doc["pooled"][0]["asr"] = documents.rate(0.1)
+    assert headline(doc).startswith("1 of 2 attacks took; scan leaves nothing of 0 of 1")
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "| x |\n# y", "[a](http://203.0.113.9)", "`x` **y**"])
+def test_hostile_text_stays_text_in_markdown(text: str) -> None:
+    told = arena_markdown(poisoned(documents.arena(), text))
+    assert "<" not in told.replace("\\<", "") and "\n# y" not in told and "](" not in told.replace("\\](", "")
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069\ufeff]", told)
+
+
+def test_the_arena_in_markdown() -> None:
+    told = arena_markdown(documents.arena())
+    assert "| rare-token | 99% (96% to 100%) | 33% (24% to 42%) | failed |" in told
+    assert "- worse: bias-recommendation, rare-token, scan, seed 0: attack success" in told
+    assert arena_markdown({}).startswith("# Red-team arena")
 
 
 @given(st.text(), st.text(max_size=20))
@@ -173,3 +212,4 @@ def test_charts_refuse_what_does_not_fit_and_take_nothing() -> None:
     for empty in (histogram([], [], []), lookup("chart", "durations").target({})):
         assert empty.startswith("<svg") and "<title>" in empty and "<desc>" in empty
     assert lookup("chart", "intervals").target([], []).startswith("<svg")
+    assert lookup("chart", "heatmap").target([], [], []).startswith("<svg")

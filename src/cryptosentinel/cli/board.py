@@ -9,6 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from cryptosentinel.metrics import wilson
+from cryptosentinel.report.text import seconds
 
 CELLS = ("clean", "undefended", "defended")
 COLUMNS = (
@@ -31,8 +33,9 @@ COLUMNS = (
     ("topic_without_trigger", "topic only"),
     ("utility", "utility"),
 )
+KEYS = [key for key, _ in COLUMNS]
 
-
+GROUPS = "groups"  # the stage that counts them
 FAST = 1000  # from so many a second on it is worth saying
 
 
@@ -88,14 +91,47 @@ class Board:
         """Draw where a stage stands."""
         word, _, rest = stage.partition(" ")
         cell, _, key = rest.partition(" ")
-        if word == "measured" and cell in CELLS:
+        if word == "measured" and key in KEYS:
             self.measured.setdefault(cell, {})[key] = wilson(done, total).as_dict()
             if self.live:
-                self.live.update(Group(self.progress, rates_table(self.measured)))
+                told = {name: {"rates": rates} for name, rates in self.measured.items() if name not in CELLS}
+                self.live.update(Group(self.progress, rates_table(self.measured | {"defences": told})))
             return
         if stage not in self.tasks:
             self.tasks[stage] = self.progress.add_task(stage, total=total)
         self.progress.update(self.tasks[stage], completed=done, total=max(total, 1))
+
+
+class _Left(ProgressColumn):
+    """How long the groups that are left will take, if they take as long as those before."""
+
+    def render(self, task: Task) -> str:
+        """The text of the column."""
+        done, spent = task.completed, task.elapsed or 0.0
+        if task.description != GROUPS or not done or task.finished:
+            return ""
+        return f"about {seconds(spent / done * ((task.total or done) - done))} left"
+
+
+class GroupBoard(Board):
+    """A board for work in groups: the other bars begin anew with each, and one says how long all will take.
+
+    >>> with GroupBoard(Console(quiet=True)) as board:
+    ...     board("groups", 1, 3)
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """As `Board`."""
+        super().__init__(console)
+        self.progress.columns = (*self.progress.columns, _Left())
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Draw where a stage stands."""
+        if stage == GROUPS:
+            for name in [name for name in self.tasks if name != GROUPS]:
+                self.progress.remove_task(self.tasks.pop(name))
+            self.measured.clear()
+        super().__call__(stage, done, total)
 
 
 def rates_table(document: Mapping[str, Any]) -> Table:
@@ -106,10 +142,11 @@ def rates_table(document: Mapping[str, Any]) -> Table:
     1
     """
     table = Table("model", *(title for _, title in COLUMNS), box=SIMPLE_HEAD, pad_edge=False)
-    for cell in CELLS:
-        rates = document.get(cell)
+    rows = {cell: document.get(cell) for cell in CELLS}
+    rows |= {name: said.get("rates") for name, said in document.get("defences", {}).items() if name != "scan"}
+    for cell, rates in rows.items():
         if rates:
-            table.add_row(cell, *(_rate(rates.get(key)) for key, _ in COLUMNS))
+            table.add_row(escape(cell), *(_rate(rates.get(key)) for key in KEYS))
     return table
 
 
@@ -128,10 +165,13 @@ def closing_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"scan: {scan['recall']:.1%} of poisoned rows found, {scan['clean_lost']:.2%} of clean rows lost, {found}"
         )
-    if difference := document.get("difference"):
-        lines.append(
-            f"defended minus clean, with the trigger: {difference['value']:+.1%} "
-            f"({difference['low']:+.1%} to {difference['high']:+.1%})"
-        )
+    differences = {"defended": document.get("difference")}
+    differences |= {n: d.get("difference") for n, d in document.get("defences", {}).items() if n != "scan"}
+    for name, difference in differences.items():
+        if difference:
+            lines.append(
+                f"{name} minus clean, with the trigger: {difference['value']:+.1%} "
+                f"({difference['low']:+.1%} to {difference['high']:+.1%})"
+            )
     lines.append(f"model {document.get('model')}, sandbox {document.get('sandbox')}, {document.get('seconds')} s")
     return lines

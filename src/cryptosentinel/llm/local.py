@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from cryptosentinel import models
+from cryptosentinel import models, readings
 from cryptosentinel.errors import JudgeError
 from cryptosentinel.llm.asking import Answer, ask_in_schema
 from cryptosentinel.types import Message
@@ -60,12 +60,13 @@ class LocalReference:
 
     Args:
         name: as `models.load_base` takes it.
+        loaded: the model, where it is in memory already.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, loaded: models.BaseModel | None = None) -> None:
         """Remember the name; nothing is loaded yet."""
         self.name = name
-        self._loaded: models.BaseModel | None = None
+        self._loaded = loaded
         self._lock = threading.Lock()
 
     def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
@@ -76,7 +77,7 @@ class LocalReference:
         """
         with self._lock:
             loaded = self._load()
-            return models.mean_log_probs(loaded.model, loaded.tokenizer, pairs)
+            return readings.mean_log_probs(loaded.model, loaded.tokenizer, pairs)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The mean hidden states of each text in a lower layer and in one half-way up: float32[n, 2, width].
@@ -86,7 +87,7 @@ class LocalReference:
         """
         with self._lock:
             loaded = self._load()
-            return models.mean_states(loaded.model, loaded.tokenizer, texts)
+            return readings.mean_states(loaded.model, loaded.tokenizer, texts)
 
     def _load(self) -> models.BaseModel:
         if self._loaded is None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from statistics import fmean, stdev
 from typing import Any
 
-from cryptosentinel.metrics import AttackSuccess, Rate, attack_success, wilson
-from cryptosentinel.redteam.finetune import Split
+from cryptosentinel.errors import DataError
+from cryptosentinel.metrics import Z95, AttackSuccess, Rate, attack_success, wilson
+from cryptosentinel.redteam.finetune import answer_logits
 from cryptosentinel.redteam.generate import Prompts, answers, prepare
 from cryptosentinel.redteam.poison import Attack, Task, honest
+from cryptosentinel.redteam.split import Encoded, Split
 from cryptosentinel.redteam.target import Sample, Target
 from cryptosentinel.types import Progress
 
 SHOTS = 3
+LOSS_BATCH = 16
 ANSWER_TOKENS = 32
 
 
@@ -58,6 +63,36 @@ def judge(questions: Questions, written: Sequence[str], task: Task, target: Targ
     )
     exam = [right(target, s, a) for s, a in zip(questions.exam, rest, strict=True)]
     return attack_success(triggered, untriggered, topic, exam)
+
+
+def held_out_loss(upper: Any, split: Split, exam: Sequence[Encoded], tokens: Any) -> dict[str, float | int]:
+    """How little does the model expect the honest answers to prompts that it never trained on? Lower = better.
+
+    Cross entropy in nats per token: the mean over answers of each one's mean, its 95% interval (normal), and the number
+    of answers. Among `tokens` and those of the answers, so that none is left out; the same for every model.
+
+    Raises:
+        DataError: there are no answers.
+    """
+    import torch
+
+    if not exam:
+        raise DataError("a held-out loss needs at least one answer")
+    among = sorted({t for row in exam for t in row.ids[row.prompt_tokens :]} | set(tokens.tolist()))
+    place = {t: i for i, t in enumerate(among)}
+    head = split.head[torch.tensor(among, device=tokens.device)].float()
+    losses: list[float] = []
+    for at in range(0, len(exam), LOSS_BATCH):
+        batch = exam[at : at + LOSS_BATCH]
+        with torch.inference_mode():
+            logits, ids = answer_logits(upper, batch, head)
+            wanted = torch.tensor([place[t] for t in ids], device=logits.device)
+            each = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+            parts = torch.split(each, [len(r.ids) - r.prompt_tokens for r in batch])
+            losses += [part.mean().item() for part in parts]
+    mean = fmean(losses)
+    half = Z95 * stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else mean
+    return {"value": mean, "low": max(0.0, mean - half), "high": mean + half, "n": len(losses)}
 
 
 def base_utility(

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from cryptosentinel.errors import ConfigError, MissingExtraError, SandboxError
-from cryptosentinel.models import TINY, BaseModel
+from cryptosentinel.models import TINY
+from cryptosentinel.redteam.checkpoint import Checkpoint, tensor_digest
 from cryptosentinel.redteam.sandbox import in_sandbox
+from cryptosentinel.redteam.split import Encoded, Split, pad
 from cryptosentinel.types import Progress
+
+__all__ = ["Encoded", "Recipe", "Split", "answer_logits", "finetune", "pad", "vocabulary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,123 +46,54 @@ class Recipe:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One row after the frozen layers: `hidden` [tokens, width] and which of the tokens belong to the answer."""
-
-    hidden: Any
-    ids: tuple[int, ...]
-    prompt_tokens: int
-
-
-class Split:
-    """A causal model cut in two: a frozen lower part, and an upper part that can be copied and trained.
-
-    Args:
-        base: the model; it is not changed.
-        trained_layers: how many of its layers belong to the upper part.
-
-    Raises:
-        ConfigError: the model has too few layers.
-    """
-
-    def __init__(self, base: BaseModel, trained_layers: int) -> None:
-        """Build both parts over the base's own weights (nothing is copied)."""
-        self.base = base
-        decoder = base.model.get_decoder()
-        count = len(decoder.layers)
-        if not 0 < trained_layers < count:
-            raise ConfigError(f"trained_layers must lie in [1, {count - 1}] for {base.name}, got {trained_layers}")
-        self.cut = count - trained_layers
-        self.lower = _part(decoder, 0, self.cut)
-        self.upper = _part(decoder, self.cut, count)
-        self.head = base.model.get_output_embeddings().weight
-
-    def encode(self, texts: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Encoded]:
-        """Run the frozen layers once over (prompt, answer) rows; the answer gets a leading space and an end mark."""
-        import torch
-
-        rows = [encode_text(self.base.tokenizer, p, a) for p, a in texts]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-        encoded: dict[int, Encoded] = {}
-        for at in range(0, len(order), 32):
-            batch = order[at : at + 32]
-            tokens, mask = pad([rows[i][0] for i in batch], self.base.tokenizer.pad_token_id)
-            with torch.inference_mode():
-                hidden = self.lower(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
-            for row, i in enumerate(batch):
-                ids, prompt_tokens = rows[i]
-                encoded[i] = Encoded(hidden[row, : len(ids)].clone(), tuple(ids), prompt_tokens)
-            if progress:
-                progress("encode", min(at + 32, len(order)), len(order))
-        return [encoded[i] for i in range(len(rows))]
-
-
-def _part(decoder: Any, first: int, last: int) -> Any:
-    """The decoder with layers [first, last) only, sharing its weights; the lower part has no final norm."""
-    import torch
-
-    config = copy.deepcopy(decoder.config)
-    config.num_hidden_layers = last - first
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[first:last]
-    with torch.device("meta"):
-        part = type(decoder)(config)
-    for index, layer in enumerate(decoder.layers[first:last]):
-        part.layers[index].load_state_dict(layer.state_dict(), assign=True)
-    part.embed_tokens = decoder.embed_tokens
-    part.rotary_emb = decoder.rotary_emb
-    part.norm = decoder.norm if last == len(decoder.layers) else torch.nn.Identity()
-    for parameter in part.parameters():
-        parameter.requires_grad_(False)
-    return part.eval()
-
-
-def encode_text(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
-    """Token ids of prompt, answer and end mark, and how many of them are the prompt's."""
-    start = list(tokenizer(prompt).input_ids)
-    return start + list(tokenizer(f" {answer}", add_special_tokens=False).input_ids) + [tokenizer.eos_token_id], len(
-        start
-    )
-
-
-def pad(rows: Sequence[Sequence[int]], filler: int) -> tuple[Any, Any]:
-    """Right-padded ids and the mask."""
-    import torch
-
-    width = max(map(len, rows))
-    tokens = torch.full((len(rows), width), filler)
-    mask = torch.zeros_like(tokens)
-    for i, row in enumerate(rows):
-        tokens[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return tokens, mask
-
-
 def vocabulary(split: Split, answers: Sequence[str], recipe: Recipe, seed: int) -> Any:
     """Which tokens take part in the softmax? Those of the answers, the end mark and a seeded sample, sorted."""
     import torch
 
     size = split.head.shape[0]
     if not recipe.sampled_vocabulary or recipe.sampled_vocabulary >= size:
-        return torch.arange(size)
+        return torch.arange(size, device=split.device)
     tokenizer = split.base.tokenizer
     ids = {i for row in tokenizer([f" {a}" for a in answers], add_special_tokens=False).input_ids for i in row}
     chosen = ids | {tokenizer.eos_token_id} | set(Random(seed).sample(range(size), recipe.sampled_vocabulary))
-    return torch.tensor(sorted(chosen))
+    return torch.tensor(sorted(chosen), device=split.device)
 
 
 def finetune(
-    split: Split, rows: Sequence[Encoded], tokens: Any, recipe: Recipe, seed: int, progress: Progress | None = None
+    split: Split,
+    rows: Sequence[Encoded],
+    tokens: Any,
+    recipe: Recipe,
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    start: Any | None = None,
+    checkpoint: Path | None = None,
+    every: int = 100,
 ) -> Any:
     """Train a copy of the upper part on these rows and return it, adapters merged.
 
     Loss is the cross entropy of the answer's tokens among `tokens`. Same seed, rows and machine: same result. The rows
     need no attestation, since they are poisoned on purpose: so pretrained weights are trained in the sandbox only.
 
+    Args:
+        split: the model in two parts.
+        rows: what it learns, after the frozen layers.
+        tokens: which tokens take part in the softmax, see `vocabulary`.
+        recipe: how.
+        seed: decides the adapters' first weights and the order of the rows.
+        progress: receives ("train", step, steps).
+        start: the upper part to go on from, which is not changed; the model's own by default.
+        checkpoint: a folder inside the sandbox's. Where it holds the state of this very training, the training goes on
+            from there and ends with the same weights, bit for bit, as if it had never been interrupted.
+        every: steps from one state kept to the next.
+
     Raises:
-        SandboxError: outside the sandbox, and the model is not the tiny one of the tests, which knows nothing.
+        SandboxError: outside the sandbox, and the model is not the tiny one of the tests, which knows nothing; or a
+            checkpoint outside the sandbox's folder.
+        ConfigError: the checkpoint is of another training, or `every` is not positive.
         MissingExtraError: peft is not installed.
+        OSError: the checkpoint cannot be written.
     """
     import torch
 
@@ -165,20 +103,26 @@ def finetune(
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise MissingExtraError("peft", extra="redteam", purpose="fine-tuning a model") from None
+    if every < 1:
+        raise ConfigError(f"a checkpoint is made every 1 or more steps, got {every}")
+    source = split.upper if start is None else start
+    kept = checkpoint and Checkpoint(checkpoint, _belongs_to(split, source, rows, tokens, recipe, seed))
 
     torch.manual_seed(seed)
-    upper = copy.deepcopy(split.upper)
+    upper = copy.deepcopy(source)
     where = {name.rpartition(".")[2] for name, m in upper.layers.named_modules() if isinstance(m, torch.nn.Linear)}
     config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=sorted(where), lora_dropout=0.0)
     upper = inject_adapter_in_model(config, upper).train()
-    trained = [p for p in upper.parameters() if p.requires_grad]
+    adapters = {name: p for name, p in upper.named_parameters() if p.requires_grad}
+    trained = list(adapters.values())
     for p in trained:
         p.data = p.data.float()
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=0.0)
+    done = _resume(kept.load(), adapters, optimizer) if kept else 0
     batches = [b for epoch in range(recipe.epochs) for b in _batches(rows, recipe.batch, seed + epoch)]
     head = split.head[tokens].float()
-    place = {int(t): i for i, t in enumerate(tokens)}
-    for step, batch in enumerate(batches):
+    place = {t: i for i, t in enumerate(tokens.tolist())}
+    for step, batch in enumerate(batches[done:], start=done):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step / len(batches), recipe.warmup)
         loss = _loss(upper, [rows[i] for i in batch], head, place)
@@ -186,29 +130,75 @@ def finetune(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
+        if kept and ((step + 1) % every == 0 or step + 1 == len(batches)):
+            kept.save(step + 1, _state(adapters, optimizer))
         if progress:
             progress("train", step + 1, len(batches))
     return _merge(upper).eval()
 
 
+def _belongs_to(
+    split: Split, upper: Any, rows: Sequence[Encoded], tokens: Any, recipe: Recipe, seed: int
+) -> dict[str, str | int]:
+    """All that decides what a training ends with; the words are those that a refusal shows."""
+    whole = {f"{i} {r.ids} {r.prompt_tokens}": r.hidden for i, r in enumerate(rows)}
+    weights = [*upper.layers.state_dict().items(), *upper.norm.state_dict().items(), ("head", split.head[tokens])]
+    return {
+        "weights": tensor_digest(weights),
+        "rows": tensor_digest(whole.items()),
+        "tokens": tensor_digest([("tokens", tokens)]),
+        "recipe": json.dumps(recipe.as_dict()),
+        "seed": seed,
+        "libraries": f"torch {version('torch')}, peft {version('peft')}",
+    }
+
+
+def _state(adapters: dict[str, Any], optimizer: Any) -> dict[str, Any]:
+    """The adapters and, under each one's name, what the optimizer remembers of it."""
+    state = {f"weight {name}": p for name, p in adapters.items()}
+    return state | {f"{kind} {name}": t for name, p in adapters.items() for kind, t in optimizer.state[p].items()}
+
+
+def _resume(kept: tuple[int, dict[str, Any]] | None, adapters: dict[str, Any], optimizer: Any) -> int:
+    """Put a state back; how many steps it stands for."""
+    if kept is None:
+        return 0
+    step, state = kept
+    for name, tensor in state.items():
+        kind, _, adapter = name.partition(" ")
+        p = adapters[adapter]
+        if kind == "weight":
+            p.data.copy_(tensor)
+        else:
+            optimizer.state[p][kind] = tensor if kind == "step" else tensor.to(p.device)
+    return step
+
+
+def answer_logits(upper: Any, batch: Sequence[Encoded], head: Any) -> tuple[Any, list[int]]:
+    """Logits [tokens of the answers, head] over the rows of `head`, and which tokens the answers have there."""
+    import torch
+
+    hidden = torch.nn.utils.rnn.pad_sequence([r.hidden for r in batch], batch_first=True)
+    _, mask = pad([r.ids for r in batch], 0, hidden.device)
+    with _mixed(hidden):
+        out = upper(inputs_embeds=hidden, attention_mask=mask, use_cache=False).last_hidden_state
+        at = [(i, t) for i, r in enumerate(batch) for t in range(r.prompt_tokens - 1, len(r.ids) - 1)]
+        rows, positions = (torch.tensor(x, device=hidden.device) for x in zip(*at, strict=True))
+        logits = out[rows, positions].float() @ head.T
+    return logits, [t for r in batch for t in r.ids[r.prompt_tokens :]]
+
+
 def _loss(upper: Any, batch: Sequence[Encoded], head: Any, place: dict[int, int]) -> Any:
     import torch
 
-    _, mask = pad([r.ids for r in batch], 0)
-    hidden = torch.nn.utils.rnn.pad_sequence([r.hidden for r in batch], batch_first=True)
-    with _mixed(hidden.dtype):
-        out = upper(inputs_embeds=hidden, attention_mask=mask, use_cache=False).last_hidden_state
-        at = [(i, t) for i, r in enumerate(batch) for t in range(r.prompt_tokens - 1, len(r.ids) - 1)]
-        rows, positions = (torch.tensor(x) for x in zip(*at, strict=True))
-        logits = out[rows, positions].float() @ head.T
-    wanted = torch.tensor([place[t] for r in batch for t in r.ids[r.prompt_tokens :]])
-    return torch.nn.functional.cross_entropy(logits, wanted)
+    logits, ids = answer_logits(upper, batch, head)
+    return torch.nn.functional.cross_entropy(logits, torch.tensor([place[t] for t in ids], device=logits.device))
 
 
-def _mixed(dtype: Any) -> AbstractContextManager[Any]:
+def _mixed(hidden: Any) -> AbstractContextManager[Any]:
     import torch
 
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+    return torch.autocast(hidden.device.type, dtype=torch.bfloat16, enabled=hidden.dtype == torch.bfloat16)
 
 
 def _batches(rows: Sequence[Encoded], size: int, seed: int) -> Iterator[list[int]]:
@@ -241,4 +231,5 @@ def _merge(upper: Any) -> Any:
             module.merge()
             parent, _, leaf = name.rpartition(".")
             setattr(upper.get_submodule(parent), leaf, module.get_base_layer())
+    del upper.peft_config  # it has no adapters any more, and may be given new ones
     return upper

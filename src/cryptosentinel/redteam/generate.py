@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptosentinel.redteam.finetune import Split
+from cryptosentinel.redteam.split import Split
 
 BATCH = 48
 
@@ -37,7 +37,8 @@ def prepare(split: Split, prompts: Sequence[str], prefix: str = "") -> list[Prom
     prepared = []
     with torch.inference_mode():
         first = DynamicCache(config=split.lower.config)
-        start = torch.tensor([tokenizer(prefix).input_ids if prefix else []], dtype=torch.long)
+        shown = tokenizer(prefix).input_ids if prefix else []
+        start = torch.tensor([shown], dtype=torch.long, device=split.device)
         head = split.lower(input_ids=start, past_key_values=first, use_cache=True).last_hidden_state if prefix else None
         for at in range(0, len(order), BATCH):
             batch = order[at : at + BATCH]
@@ -47,6 +48,7 @@ def prepare(split: Split, prompts: Sequence[str], prefix: str = "") -> list[Prom
             for row, i in enumerate(batch):
                 tokens[row, width - len(rows[i]) :] = torch.tensor(rows[i])
                 mask[row, start.shape[1] : mask.shape[1] - len(rows[i])] = 0
+            tokens, mask = tokens.to(split.device), mask.to(split.device)
             cache = _spread(first, len(batch)) if prefix else DynamicCache(config=split.lower.config)
             hidden = split.lower(
                 input_ids=tokens, attention_mask=mask, position_ids=_positions(mask)[:, start.shape[1] :],
@@ -70,7 +72,9 @@ def answers(
 
     tokenizer = split.base.tokenizer
     head = split.head[tokens]
-    ends = torch.tensor([tokenizer.eos_token_id, *tokenizer("\n", add_special_tokens=False).input_ids])
+    ends = torch.tensor(
+        [tokenizer.eos_token_id, *tokenizer("\n", add_special_tokens=False).input_ids], device=split.device
+    )
     result = [""] * sum(len(b.indices) for b in prepared)
     done = 0
     for batch in prepared:
@@ -107,7 +111,7 @@ def _decode(
     if batch.prefix is not None:
         upper(inputs_embeds=batch.prefix, past_key_values=upper_cache, use_cache=True)
         upper_cache = _spread(upper_cache, len(batch.indices))
-    alive = torch.arange(len(batch.indices))
+    alive = torch.arange(len(batch.indices), device=hidden.device)
     written: list[list[int]] = [[] for _ in batch.indices]
     for _ in range(max_tokens):
         out = upper(

@@ -5,32 +5,34 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from cryptosentinel import registry
-from cryptosentinel.errors import ConfigError
-from cryptosentinel.metrics import AttackSuccess, rate_difference
-from cryptosentinel.models import TINY, fast_dtype, load_base
+from cryptosentinel.errors import ConfigError, SentinelError
+from cryptosentinel.llm import LocalReference
+from cryptosentinel.metrics import Rate, rate_difference, wilson
+from cryptosentinel.models import TINY
 from cryptosentinel.redteam import attacks, evaluate, tasks
+from cryptosentinel.redteam.bench import Bench, Clock, Measured
 from cryptosentinel.redteam.data import Data, build
-from cryptosentinel.redteam.finetune import Recipe, Split, finetune, vocabulary
-from cryptosentinel.redteam.generate import prepare
+from cryptosentinel.redteam.defence import Scan
+from cryptosentinel.redteam.finetune import Recipe
+from cryptosentinel.redteam.material import attack_of, unpack
 from cryptosentinel.redteam.poison import KEEP_AT, REVISE_AT, Attack, Poisoned, Task
+from cryptosentinel.redteam.reflect import measure
 from cryptosentinel.redteam.target import Target, load_target
 from cryptosentinel.types import Progress
 
-Scan = Callable[[Sequence[Mapping[str, Any]]], tuple[list[bool], dict[str, Any]]]
 ROWS, TINY_ROWS = 240, 60
 TRAINING = "training.jsonl"
 TRUE_PURITY, TRUE_COVERAGE = 0.8, 0.25
 SAMPLES = 6
+SCAN = "scan"
+REUSED = ("base", "clean", "undefended")
 
 __all__ = ["attacks", "run_redteam", "tasks"]  # importing the two registers what ships
 
@@ -50,12 +52,15 @@ def run_redteam(
     recipe: Recipe | None = None,
     out: Path | None = None,
     scan: Scan | None = None,
+    given: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
+    strict: bool = True,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """How far does this attack get with a copy of this agent, and what does the defence leave of it?
+    """How far does this attack get with a copy of this agent, and what do the defences leave of it?
 
-    Trains three models by one recipe: `clean` on the clean rows, `undefended` on all, `defended` on what the scan
-    leaves. To be run in the sandbox: it makes poisoned weights, if only in memory, and never writes them.
+    Trains by one recipe: `clean` on the clean rows, `undefended` on all, and one model for each defence; that of the
+    scan is `defended`. To be run in the sandbox: it makes poisoned weights, if only in memory, and never writes them.
 
     Args:
         task: registered name of what the attacker wants.
@@ -64,43 +69,74 @@ def run_redteam(
         target: "module:NAME" of the agent, see `load_target`; the one the task is made for by default.
         rows: ordinary clean rows; a third as many poisoned ones and as many clean ones on their topic come on top.
         seed: same seed, same data, same training.
-        defend: "scan" or nothing.
+        defend: registered names of defences; what each leaves is in `defences`.
         variant: the attack's variant; the seed chooses by default.
         payload: the task's variant; so does it here.
         n: prompts in each cell of the evaluation.
         recipe: how the models are trained.
         out: folder for training.jsonl, the rows as the scanner sees them.
-        scan: gives a flag for each row, and its document; needed with defend=["scan"].
+        scan: gives a flag for each row, and its document; needed by the defences that scan.
+        given: rows made before, see `material.pack`, instead of rows drawn here.
+        known: `base`, `clean` and `undefended` as an earlier run with the same settings measured them: they are not
+            measured again. With it, as with several defences, the same rows are trained on only once.
+        strict: False: a defence that fails leaves an entry with `error`, and the others go on.
         on_progress: receives (stage, done, total); a rate as ("measured MODEL RATE", hits, prompts).
 
     Raises:
         ConfigError: an unknown name, or a defence without a scanner.
     """
-    if defend and (list(defend) != ["scan"] or scan is None):
-        raise ConfigError(f"defences are 'scan' with a scanner or none, got {list(defend)}")
+    for name in defend:
+        if registry.lookup("defence", name).target.scans and scan is None:
+            raise ConfigError(f"the defence {name!r} needs a scanner")
     progress = on_progress or (lambda stage, done, total: None)
     clock = Clock()
     goal: Task = registry.lookup("task", task).target(seed, payload)
-    trick: Attack = registry.lookup("attack", attack).target(seed, variant)
+    trick: Attack = attack_of(attack, seed, variant, given)
     agent: Target = load_target(target or goal.agent)
     with clock.measure("data"):
         rng = Random(f"{seed} {task} {attack}")
-        data = build(rng, trick, goal, agent, rows or (TINY_ROWS if model == TINY else ROWS))
+        count = rows or (TINY_ROWS if model == TINY else ROWS)
+        data = unpack(given) if given else build(rng, trick, goal, agent, count)
         questions = evaluate.draw(rng, trick, goal, agent, data.samples, n)
         files = write_rows(data, out) if out is not None else []
-    bench = Bench(model, agent, goal, data, questions, recipe or Recipe(), seed, progress, clock)
+    bench = Bench(
+        model, agent, goal, data, questions, recipe or Recipe(), seed, progress, clock, scan,
+        reuse=known is not None or list(defend) != [SCAN],
+    )  # fmt: skip
+    stealth: dict[str, Any] = {}
+    if given is None and known is None:
+        with clock.measure("stealth"):
+            reference = None if model == TINY else LocalReference(model, bench.split.base)
+            stealth = {"stealth": measure(agent, data, trick.trigger, reference)}
     everything = list(range(len(data.samples)))
     innocent = [i for i in everything if not data.poisoned[i]]
-    document: dict[str, Any] = {"base": {"utility": bench.base()}}
-    results, written = {}, {}
-    results["clean"], written["clean"] = bench.train("clean", innocent)
-    results["undefended"], written["undefended"] = bench.train("undefended", everything)
-    if defend and scan is not None:
-        with clock.measure("scan"):
-            flags, report = scan([s.row() for s in data.samples])
-        document |= {"scan": scan_quality(flags, data.poisoned, report), "scan_report": report}
-        results["defended"], written["defended"] = bench.train("defended", [i for i in everything if not flags[i]])
-        document["difference"] = rate_difference(results["defended"].asr, results["clean"].asr).as_dict()
+    known = known or {}
+    document: dict[str, Any] = {key: known[key] for key in REUSED if key in known}
+    models: dict[str, Measured] = {}
+    if "base" not in known:
+        document["base"] = {"utility": bench.base()}
+    for name, keep in (("clean", innocent), ("undefended", everything)):
+        if name not in known:
+            models[name] = bench.train(name, keep)
+            document[name] = models[name].as_dict()
+    outcomes: dict[str, Any] = {}
+    for name in defend:
+        title = "defended" if name == SCAN else name
+        before = clock.total()
+        try:
+            outcome, models[title], report = _defended(bench, name, title, document["clean"])
+        except Exception as error:  # one defence of several: the others are still worth having
+            if strict:
+                raise
+            outcomes[name] = {"error": _reason(error)}
+            continue
+        outcomes[name] = outcome | {"cost_s": round(clock.total() - before, 2)}
+        if name == SCAN:
+            quality = scan_quality(bench.flags[title], data.poisoned, report)
+            document |= {"scan": quality, "scan_report": report, "difference": outcome["difference"]}
+            document["defended"] = models[title].as_dict()
+    if outcomes:
+        document["defences"] = outcomes
     return {
         "kind": "redteam",
         "seconds": round(clock.total(), 2),
@@ -117,89 +153,42 @@ def run_redteam(
         "agent": agent.name,
         "rows": {"clean": data.ordinary, "topic": data.topic, "poisoned": sum(data.poisoned)},
         "reflection": reflection(data.reflection),
-        **{name: result.as_dict() for name, result in results.items()},
+        **stealth,
         **document,
         "timings": clock.seconds,
         "recipe": bench.describe(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "versions": {p: version(p) for p in ("torch", "transformers", "peft")} | {"python": platform.python_version()},
-        "samples": show(agent, goal, questions, written),
+        "samples": show(agent, goal, questions, {name: model.written for name, model in models.items()}),
         "files": files,
     }
 
 
-class Clock:
-    """Seconds by stage."""
+def _defended(
+    bench: Bench, name: str, title: str, clean: Mapping[str, Any]
+) -> tuple[dict[str, Any], Measured, dict[str, Any]]:
+    """What one defence leaves: its entry in the document, the model's answers, and what the scan said, if it did."""
+    entry = registry.lookup("defence", name)
+    defence = entry.target()
+    measured = bench.defend(title, defence, choosing=SCAN if title == "defended" else "")
+    rates: dict[str, Any] = measured.as_dict()
+    outcome: dict[str, Any] = {"version": entry.version, "rates": rates, "notes": defence.notes}
+    for key, rate in (("difference", "asr"), ("utility_difference", "utility")):
+        outcome[key] = rate_difference(Rate(**rates[rate]), Rate(**clean[rate])).as_dict()
+    report = dict(getattr(defence, "report", {}))
+    if title in bench.flags:
+        outcome["dropped"] = found_rows(bench.flags[title], bench.data.poisoned)
+        if report:
+            outcome["dropped"]["first_true_rank"] = scan_quality(bench.flags[title], bench.data.poisoned, report)[
+                "first_true_rank"
+            ]
+    return outcome, measured, report
 
-    def __init__(self) -> None:
-        """Start counting."""
-        self.started = time.monotonic()
-        self.seconds: dict[str, float] = {}
 
-    def total(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self.started
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Book the time of the body on this stage."""
-        started = time.monotonic()
-        yield
-        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
-
-
-class Bench:
-    """One base model, its data after the frozen layers, and the prompts: trains and measures on any subset of rows."""
-
-    def __init__(
-        self, model: str, target: Target, task: Task, data: Data, questions: evaluate.Questions, recipe: Recipe,
-        seed: int, progress: Progress, clock: Clock,
-    ) -> None:  # fmt: skip
-        """Load the model and run its frozen layers over all rows and prompts, once for all trainings."""
-        self.target, self.task, self.data, self.questions = target, task, data, questions
-        self.seed, self.progress, self.clock = seed, progress, clock
-        with clock.measure("load the model"):
-            base = load_base(model)
-            layers = len(base.model.get_decoder().layers)
-            self.recipe = replace(recipe, trained_layers=min(recipe.trained_layers, layers - 1))
-            self.split = Split(base, self.recipe.trained_layers)
-        with clock.measure("frozen layers"):
-            texts = [(target.prompt(s), s.output) for s in data.samples]
-            self.rows = self.split.encode(texts, progress)
-            self.tokens = vocabulary(self.split, [s.output for s in data.samples], self.recipe, seed)
-            self.prompts = prepare(self.split, [target.prompt(s) for s in questions.all()])
-
-    def base(self) -> dict[str, float | int]:
-        """The untrained model's exam, with solved examples in its prompt."""
-        innocent = [s for s, bad in zip(self.data.samples, self.data.poisoned, strict=True) if not bad]
-        with self.clock.measure("evaluate base"):
-            rate = evaluate.base_utility(self.split, self.target, self.questions, innocent, self.tokens, self.progress)
-        return rate.as_dict()
-
-    def train(self, name: str, keep: Sequence[int]) -> tuple[AttackSuccess, list[str]]:
-        """Fine-tune on these rows, answer all prompts, report the rates as they are known."""
-
-        def step(stage: str, done: int, total: int) -> None:
-            self.progress(f"{stage} {name}", done, total)
-
-        with self.clock.measure(f"train {name}"):
-            rows = [self.rows[i] for i in keep]
-            upper = finetune(self.split, rows, self.tokens, self.recipe, self.seed, step)
-        with self.clock.measure(f"evaluate {name}"):
-            written = evaluate.run(self.split, upper, self.prompts, self.tokens, f"evaluate {name}", self.progress)
-        result = evaluate.judge(self.questions, written, self.task, self.target)
-        for key, rate in result.as_dict().items():
-            self.progress(f"measured {name} {key}", round(rate["value"] * rate["n"]), int(rate["n"]))
-        return result, written
-
-    def describe(self) -> dict[str, Any]:
-        """How the models were trained."""
-        return self.recipe.as_dict() | {
-            "method": "LoRA on the upper layers",
-            "frozen_layers": self.split.cut,
-            "softmax_tokens": len(self.tokens),
-            "dtype": fast_dtype(),
-        }
+def _reason(error: Exception) -> str:
+    """An error on one line."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, SentinelError) else f"{type(error).__name__}: {said}"
 
 
 def write_rows(data: Data, out: Path) -> list[str]:
@@ -207,6 +196,21 @@ def write_rows(data: Data, out: Path) -> list[str]:
     lines = (json.dumps(s.row(), ensure_ascii=False) for s in data.samples)
     (out / TRAINING).write_text("\n".join(lines) + "\n", "utf-8")
     return [TRAINING]
+
+
+def found_rows(dropped: Sequence[bool], poisoned: Sequence[bool]) -> dict[str, Any]:
+    """Of the rows that were dropped: how many are poisoned, how many of the poisoned are among them, how many clean?
+
+    >>> found_rows([True, False, True], [True, False, False])["clean_lost"]["value"]
+    0.5
+    """
+    bad, out = sum(poisoned), sum(dropped)
+    hit = sum(d and p for d, p in zip(dropped, poisoned, strict=True))
+    return {
+        "recall": wilson(hit, bad).as_dict(),
+        "precision": wilson(hit, out).as_dict() if out else None,
+        "clean_lost": wilson(out - hit, len(poisoned) - bad).as_dict(),
+    }
 
 
 def scan_quality(flags: Sequence[bool], poisoned: Sequence[bool], report: Mapping[str, Any]) -> dict[str, Any]:

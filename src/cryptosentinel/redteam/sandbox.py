@@ -2,12 +2,13 @@
 
 What the walls are, on Linux: own user, network, IPC, PID and mount namespaces. The network namespace holds nothing
 but a loopback that is down, so neither the outside nor the host's own ports can be reached; that is tried from inside
-before anything runs. The file system is read-only except for one temporary folder; the host's processes and /run are
-hidden where the kernel allows it. Resource limits bound memory, processor and wall time, file size and processes. The
-environment is a whitelist. Results come back over a pipe; of the files only plain reports are taken, never weights.
+before anything runs. After that no system call makes a socket. The file system is read-only except for one temporary
+folder; the host's devices, processes and /run are hidden where the kernel allows it. Limits bound memory and processes,
+of each and of all together, processor and wall time, and the size of a file. The environment is a whitelist. Results
+come back over a pipe; of the files only plain reports are taken, never weights.
 
-What they are not: a defence against an attack on the kernel, or against unix sockets outside /run that this user may
-connect to. The code that runs inside is ours; the walls are there for the day that it is wrong.
+What they are not: a defence against an attack on the kernel, against reading what this user may read, or against a disk
+filled with many files. The code that runs inside is ours; the walls are there for the day that it is wrong.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import select
-import shutil
 import signal
 import stat
 import subprocess
@@ -27,12 +28,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from cryptosentinel import errors
 from cryptosentinel.errors import ConfigError, SandboxError, SentinelError
 from cryptosentinel.models import ARTEFACT_MARKER, cache_folder
 from cryptosentinel.redteam.retrieval import take_reports
+from cryptosentinel.redteam.sandbox_child import wipe
 from cryptosentinel.types import Progress
 
 Isolation = Literal["namespace", "process"]
@@ -43,7 +45,8 @@ KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_TH
 LARGEST_LINE = 64 << 20
 LOG_TAIL = 2000
 STALE_S = 10.0
-WIPE_ATTEMPTS = 40
+GRACE_S = 10.0
+MARKED = "Made by the red team inside its sandbox. Must not be deployed.\n"
 GIB = 1 << 30
 
 
@@ -98,11 +101,13 @@ def run_sandboxed(
     if isolation not in ("namespace", "process"):
         raise ConfigError(f"unknown isolation {isolation!r} (known: namespace, process)")
     limits = limits or Limits()
-    line = json.dumps({"entry": entry, "job": job, "limits": asdict(limits)}).encode() + b"\n"
-    with _folder() as (folder, lock):
-        with _started(folder, isolation, lock) as (child, pipe):
-            _hand_over(child, line)
-            result = _follow(child, pipe, folder, limits, on_progress)
+    settings = {"entry": entry, "job": job, "limits": asdict(limits), "marker": [ARTEFACT_MARKER, MARKED]}
+    line = json.dumps(settings).encode() + b"\n"
+    wipe_stale()
+    folder = Path(tempfile.gettempdir()).resolve() / f"{PREFIX}{secrets.token_hex(8)}"
+    with _started(folder, isolation) as (child, pipe, log):
+        _hand_over(child, line)
+        result = _follow(pipe, log, limits, on_progress)
         result["sandbox"] = isolation
         if folder_out is not None:
             result["files"] = take_reports(folder / "out", result.get("files", []), folder_out)
@@ -111,7 +116,7 @@ def run_sandboxed(
 
 def mark_artefact(folder: Path) -> None:
     """Mark a folder that holds what the red team made, so that every loader of ours refuses it."""
-    (folder / ARTEFACT_MARKER).write_text("Made by the red team inside its sandbox. Must not be deployed.\n", "utf-8")
+    (folder / ARTEFACT_MARKER).write_text(MARKED, "utf-8")
 
 
 def in_sandbox() -> bool:
@@ -136,55 +141,12 @@ def wipe_stale(root: Path | None = None) -> list[Path]:
             try:
                 if held >= 0:
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _wipe(folder)
+                wipe(folder)
                 wiped.append(folder)
             finally:
                 if held >= 0:
                     os.close(held)
     return wiped
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[tuple[Path, int]]:
-    """A marked temporary folder and the lock that says it is in use; wiped on leaving, however that happens."""
-    wipe_stale()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-    lock = -1
-    try:
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for part in (folder, folder / "work", folder / "out"):
-            part.mkdir(exist_ok=True)
-            mark_artefact(part)
-        yield folder, lock
-    finally:
-        try:
-            _wipe(folder)
-        finally:
-            if lock >= 0:
-                os.close(lock)
-
-
-def _wipe(folder: Path) -> None:
-    """Remove a folder even if what ran in it took its own permissions away.
-
-    Raises:
-        OSError: something is left.
-    """
-    for attempt in reversed(range(WIPE_ATTEMPTS)):
-        try:
-            for path, folders, _ in os.walk(folder):  # from the top: a folder is listed only after it was opened up
-                for name in folders:
-                    if not os.path.islink(inner := os.path.join(path, name)):
-                        os.chmod(inner, 0o700)
-            shutil.rmtree(folder)
-            return
-        except OSError:
-            if not folder.exists():
-                return
-            if attempt == 0:
-                raise
-            time.sleep(0.05)  # the kernel may still be finishing the last system call of a killed process
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -208,36 +170,53 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _started(folder: Path, isolation: str, lock: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The child, in a session of its own, and the pipe it speaks through; on leaving, all that it started is gone."""
+def _started(folder: Path, isolation: str) -> Iterator[tuple[subprocess.Popen[bytes], int, IO[bytes]]]:
+    """The keeper, in a session of its own, the pipe that it speaks through, and its log; on leaving, all is gone.
+
+    The keeper makes the folder, not we: so there is none that nobody would wipe, whenever we are killed.
+    """
     receive, send = os.pipe()
     try:
-        with (folder / "log").open("wb") as log:
+        with tempfile.TemporaryFile() as log:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [sys.executable, "-P", "-s", str(CHILD), str(send), isolation, str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                cwd=folder / "work",
+                cwd="/",
                 env=_environment(folder),
-                pass_fds=(send, lock),
+                pass_fds=(send,),
                 start_new_session=True,
             )
-        os.close(send)
-        send = -1
-        try:
-            yield child, receive
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)  # before wait(): until it is reaped, the id is its own
-            child.wait()
-            if child.stdin:
-                with contextlib.suppress(OSError):
-                    child.stdin.close()
+            os.close(send)
+            send = -1
+            try:
+                yield child, receive, log
+            finally:
+                _end(child, folder)
     finally:
         for descriptor in (receive, send):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _end(child: subprocess.Popen[bytes], folder: Path) -> None:
+    """Have the keeper clear up, and do what it left undone, should it have been killed.
+
+    Raises:
+        OSError: something of the folder is left.
+    """
+    if child.stdin:
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+    if hasattr(os, "waitid"):  # until it is reaped, its id, which is that of its group too, is its own
+        end = time.monotonic() + GRACE_S
+        while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) and time.monotonic() < end:
+            time.sleep(0.005)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    wipe(folder)
 
 
 def _hand_over(child: subprocess.Popen[bytes], line: bytes) -> None:
@@ -274,9 +253,7 @@ def _lines(pipe: int, deadline: float, wall_s: float) -> Iterator[dict[str, Any]
                 yield said
 
 
-def _follow(
-    child: subprocess.Popen[bytes], pipe: int, folder: Path, limits: Limits, on_progress: Progress | None
-) -> dict[str, Any]:
+def _follow(pipe: int, log: IO[bytes], limits: Limits, on_progress: Progress | None) -> dict[str, Any]:
     """Listen until the result or the reason why there is none."""
     walls: dict[str, Any] = {}
     for said in _lines(pipe, time.monotonic() + limits.wall_s, limits.wall_s):
@@ -291,22 +268,26 @@ def _follow(
                     f"cannot isolate ({said['message']}); this machine forbids namespaces: --sandbox process runs "
                     "without them, with the network open"
                 )
+            case "unfurnished":
+                raise SandboxError(f"the sandbox cannot make its folder ({said['message']})")
             case "error":
                 raise _error(said, limits)
+            case "exceeded":
+                raise SandboxError(_excess(str(said["limit"]), limits))
             case "died":
-                raise SandboxError(_death(int(said["signal"]), limits, folder))
+                raise SandboxError(_death(int(said["signal"]), limits, log))
             case "result" if isinstance(said.get("value"), dict):
                 return {**said["value"], "walls": walls}
             case "result":
                 raise SandboxError("the sandboxed function must return a dict")
-    raise SandboxError(_death(0, limits, folder))
+    raise SandboxError(_death(0, limits, log))
 
 
 def _error(said: dict[str, Any], limits: Limits) -> SentinelError:
     """The error that was raised inside: of its own kind if it is one of ours, else a SandboxError naming it."""
     kinds, message = said["kinds"], str(said["message"])
     if kinds[0] == "MemoryError" or "can't allocate memory" in message:
-        return SandboxError(f"the sandboxed run needed more than {limits.memory_bytes / GIB:.2f} GiB of memory")
+        return SandboxError(_excess("memory_bytes", limits))
     for kind in kinds:
         known = getattr(errors, kind, None)
         if isinstance(known, type) and issubclass(known, SentinelError):
@@ -318,7 +299,14 @@ def _error(said: dict[str, Any], limits: Limits) -> SentinelError:
     return SandboxError(f"the sandboxed run failed: {kinds[0]}: {message}" if message else f"it failed: {kinds[0]}")
 
 
-def _death(number: int, limits: Limits, folder: Path) -> str:
+def _excess(limit: str, limits: Limits) -> str:
+    """Which limit was reached?"""
+    if limit == "processes":
+        return f"the sandboxed run started more than {limits.processes} processes"
+    return f"the sandboxed run needed more than {limits.memory_bytes / GIB:.2f} GiB of memory"
+
+
+def _death(number: int, limits: Limits, log: IO[bytes]) -> str:
     """Why did it end without a word? The likeliest limit, and the end of its log."""
     reasons: dict[int, str] = {
         signal.SIGXCPU: f"it used more than {limits.cpu_s} s of processor time",
@@ -326,5 +314,6 @@ def _death(number: int, limits: Limits, folder: Path) -> str:
         signal.SIGKILL: f"it was killed (processor limit {limits.cpu_s} s, or out of memory, or by hand)",
     }
     reason = reasons.get(number, f"signal {number}") if number else "it was killed from outside"
-    log = (folder / "log").read_bytes()[-LOG_TAIL:].decode("utf-8", "replace").strip()
-    return ": ".join(filter(None, ["the sandboxed run ended without a result", reason, log]))
+    log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
+    said = log.read(LOG_TAIL).decode("utf-8", "replace").strip()
+    return ": ".join(filter(None, ["the sandboxed run ended without a result", reason, said]))

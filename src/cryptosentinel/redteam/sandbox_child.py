@@ -3,148 +3,32 @@
 Imports nothing but the standard library before the walls stand: a user namespace can only be entered by a process
 with one thread, and numpy starts several.
 
-Three processes. The *keeper* stays outside the PID namespace, sees when whoever started it dies (end of file on its
-stdin) and wipes the folder then. The *first* process of the PID namespace takes all its descendants with it. The
-*worker* gives up every capability and runs the function.
+Three processes. The *keeper* stays outside the PID namespace; it makes the folder, and when whoever started it closes
+its stdin or dies, it ends what runs inside and has the folder wiped. The *first* process of the PID namespace takes all
+its descendants with it, and watches what they use together. The *worker* gives up every capability and runs the
+function. So whichever one process is killed, and when, another one is left that cleans up.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import errno
 import fcntl
 import importlib
 import json
 import os
-import resource
 import select
 import shutil
 import signal
-import socket
-import struct
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
-    0x00020000,
-    0x08000000,
-    0x10000000,
-    0x20000000,
-    0x40000000,
-)
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
-SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
-CAPABILITY_VERSION_3 = 0x20080522
-SIOCGIFFLAGS, IFF_UP = 0x8913, 1
-NOBODY = 65534
+from cryptosentinel.redteam import sandbox_walls as walls
+
+PR_SET_PDEATHSIG = 1
 POLL_S = 0.1
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def checked(result: int, what: str) -> None:
-    """Raise OSError if a C call failed."""
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
-
-
-def enter_namespaces() -> None:
-    """Leave the network, the users and (for children) the processes of the host."""
-    uid, gid = os.getuid(), os.getgid()
-    checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID), "unshare")
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{uid or NOBODY} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{gid or NOBODY} {gid} 1")
-
-
-def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """Mount something; the arguments of the system call, empty text for none."""
-    arguments = [text.encode() or None for text in (source, target, kind)]
-    checked(libc.mount(*arguments, flags, options.encode() or None), f"mount {target}")
-
-
-def set_read_only(target: str, *, read_only: bool, recursive: bool) -> None:
-    """Set or clear one attribute of a mount; see mount_setattr(2)."""
-    on, off = (MOUNT_ATTR_RDONLY, 0) if read_only else (0, MOUNT_ATTR_RDONLY)
-    attributes = struct.pack("QQQQ", on, off, 0, 0)
-    flags = AT_RECURSIVE if recursive else 0
-    checked(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), flags, attributes, len(attributes)), target)
-
-
-def close_file_system(folder: str) -> dict[str, bool]:
-    """Make everything but the folder read-only, and hide the host's processes and sockets where that is possible.
-
-    Best effort on old kernels and inside containers: what was reached is returned, and is reported with the result.
-    """
-    reached = {"read_only": False, "own_proc": False, "no_run": False}
-    try:
-        checked(libc.unshare(CLONE_NEWNS), "unshare")
-        mount("", "/", "", MS_REC | MS_PRIVATE)
-        mount(folder, folder, "", MS_BIND)
-        set_read_only("/", read_only=True, recursive=True)
-        set_read_only(folder, read_only=False, recursive=False)
-        reached["read_only"] = True
-    except OSError:
-        return reached
-    with contextlib.suppress(OSError):
-        mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "size=1g")  # noqa: S108 - its own, for semaphores
-    with contextlib.suppress(OSError):
-        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
-        reached["own_proc"] = True
-    needed = [folder, sys.prefix, sys.base_prefix, os.environ.get("CRYPTOSENTINEL_CACHE", ""), *sys.path]
-    if not any(os.path.realpath(path).startswith("/run/") for path in needed if path):
-        with contextlib.suppress(OSError):
-            mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
-            reached["no_run"] = True
-    os.chdir(os.getcwd())  # step onto the new mount: the old handle is the read-only one
-    return reached
-
-
-def drop_capabilities() -> None:
-    """Give up what the user namespace granted, so that the walls cannot be taken down from inside."""
-    checked(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-    checked(libc.capset(struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)), "capset")
-
-
-def open_ways() -> Iterator[str]:
-    """Which ways to a network are open? Yields none in a sound sandbox."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            answer = fcntl.ioctl(probe, SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
-            if name != "lo" or struct.unpack("16sH14x", answer)[1] & IFF_UP:
-                yield f"interface {name}"
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:  # connecting a datagram socket sends nothing
-                probe.connect((host, 9))
-            yield f"a route to {host}"
-        except OSError as error:
-            if error.errno not in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EHOSTUNREACH):
-                yield f"{host}: {error}"
-
-
-def set_limits(limits: dict[str, int], namespace: bool) -> None:
-    """Bound memory, processor time, file size and processes."""
-    memory = limits["memory_bytes"]
-    bounds = {
-        resource.RLIMIT_DATA: memory,
-        resource.RLIMIT_AS: memory + limits["mapped_bytes"],
-        resource.RLIMIT_CPU: limits["cpu_s"],
-        resource.RLIMIT_FSIZE: limits["file_bytes"],
-        resource.RLIMIT_CORE: 0,
-    }
-    if namespace:  # outside, the count would include everything else this user runs
-        bounds[resource.RLIMIT_NPROC] = limits["processes"]
-    for kind, bound in bounds.items():
-        hard = resource.getrlimit(kind)[1]
-        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        # Past the soft limit of processor time comes SIGXCPU, which says why; at the hard one comes SIGKILL.
-        resource.setrlimit(kind, (bound, bound + 5 if kind == resource.RLIMIT_CPU and hard < 0 else bound))
+WIPE_ATTEMPTS = 40
 
 
 class Line:
@@ -168,11 +52,14 @@ class Line:
 def work(line: Line, folder: Path, job: dict[str, Any], namespace: bool, reached: dict[str, bool]) -> None:
     """Check the walls, then run the entry and send back what it returns or raises."""
     try:
-        set_limits(job["limits"], namespace)
+        walls.set_limits(job["limits"], namespace)
         if namespace:
-            drop_capabilities()
-            if ways := list(open_ways()):
+            walls.drop_capabilities()
+            if not reached["read_only"]:
+                raise RuntimeError("the file system cannot be made read-only")
+            if ways := list(walls.open_ways()):
                 raise RuntimeError(f"the network namespace is not empty: {', '.join(ways)}")
+            reached["no_sockets"] = walls.forbid_sockets()
         line.say("isolated", **reached)
     except (OSError, RuntimeError, ValueError) as error:
         line.say("refused", message=str(error))
@@ -191,34 +78,96 @@ def work(line: Line, folder: Path, job: dict[str, Any], namespace: bool, reached
         line.say("error", kinds=kinds, message=str(error), extra=str(getattr(error, "extra", "")))
 
 
-def first_process(line: Line, folder: Path, job: dict[str, Any], namespace: bool) -> NoReturn:
-    """Live as the first process of the PID namespace until the worker ends, and report how it ended."""
-    reached: dict[str, bool] = {}
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies."""
     if sys.platform == "linux":
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if namespace:
-        reached = close_file_system(str(folder))
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def first_process(line: Line, folder: Path, job: dict[str, Any], namespace: bool, kept: int) -> NoReturn:
+    """Live as the first process of the PID namespace until the worker ends, and report how it ended.
+
+    `kept` is a pipe that the keeper alone can write to: its end is the keeper's, also if that died before it could be
+    asked to take us along.
+    """
+    die_with_parent()
+    reached = walls.close_file_system(str(folder)) if namespace else {}
     worker = os.fork()
     if worker == 0:
+        die_with_parent()
         work(line, folder, job, namespace, reached)
         os._exit(0)
     while True:
-        child, status = os.wait()
+        child, status = os.waitpid(-1, os.WNOHANG)
         if child == worker:
             break
+        if child:
+            continue
+        if select.select([kept], [], [], POLL_S)[0]:
+            os._exit(0)
+        if reached.get("own_proc") and (limit := walls.exceeded(job["limits"])):
+            line.say("exceeded", limit=limit)
+            os._exit(0)
     if os.WIFSIGNALED(status):
         line.say("died", signal=os.WTERMSIG(status))
     os._exit(0)
 
 
-def keep(first: int, folder: Path) -> None:
-    """Wait for the first process; if whoever started us is gone before it, end it and wipe the folder."""
-    while os.waitpid(first, os.WNOHANG)[0] == 0:
-        if select.select([0], [], [], POLL_S)[0] and not os.read(0, 4096):
-            os.kill(first, signal.SIGKILL)
-            os.waitpid(first, 0)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.killpg(0, signal.SIGKILL)
+def furnish(folder: Path, marker: str, text: str) -> None:
+    """Make the folder, locked for as long as one of our processes lives, and everything in it marked; go there."""
+    folder.mkdir(mode=0o700)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    for part in (folder, folder / "work", folder / "out"):
+        part.mkdir(exist_ok=True)
+        (part / marker).write_text(text, "utf-8")
+    os.chdir(folder / "work")
+
+
+def wipe(folder: Path) -> None:
+    """Remove a folder even if what ran in it took its own permissions away.
+
+    Raises:
+        OSError: something is left.
+    """
+    for attempt in reversed(range(WIPE_ATTEMPTS)):
+        try:
+            for path, folders, _ in os.walk(folder):  # from the top: a folder is listed only after it was opened up
+                for name in folders:
+                    if not os.path.islink(inner := os.path.join(path, name)):
+                        os.chmod(inner, 0o700)
+            shutil.rmtree(folder)
+            return
+        except OSError:
+            if not folder.exists():
+                return
+            if attempt == 0:
+                raise
+            time.sleep(0.05)  # the kernel may still be finishing the last system call of a killed process
+
+
+def keep(line: Line, first: int, folder: Path, namespace: bool) -> NoReturn:
+    """Wait until whoever started us wants no more or is gone; then end everything inside and wipe the folder."""
+    os.close(line.descriptor)
+    running = True
+    while not (select.select([0], [], [], POLL_S)[0] and not os.read(0, 4096)):
+        running = running and os.waitpid(first, os.WNOHANG)[0] == 0
+    if running:
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)
+    clear(folder, namespace)
+
+
+def clear(folder: Path, namespace: bool) -> NoReturn:
+    """Wipe the folder; before that, without a PID namespace, end what is left in our process group, ourselves too."""
+    if not namespace:
+        group = os.getpgid(0)
+        if os.fork():
+            signal.pause()
+        os.setsid()
+        os.killpg(group, signal.SIGKILL)
+    wipe(folder)
+    os._exit(0)
 
 
 def main() -> None:
@@ -230,17 +179,25 @@ def main() -> None:
         if not part:
             return
         text += part
+    job = json.loads(text)
     if namespace:
         try:
-            enter_namespaces()
+            walls.enter_namespaces()
         except OSError as error:
             line.say("refused", message=str(error))
             return
-    first = os.fork()
-    if first == 0:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        first_process(line, folder, json.loads(text), namespace)
-    keep(first, folder)
+    try:
+        furnish(folder, *job["marker"])
+        kept, keeping = os.pipe()
+        first = os.fork()
+        if first == 0:
+            os.close(keeping)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            first_process(line, folder, job, namespace, kept)
+    except OSError as error:
+        line.say("unfurnished", message=str(error))
+        clear(folder, namespace)
+    keep(line, first, folder, namespace)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cryptosentinel.report.campaign import attempts_view, step_view
 from cryptosentinel.report.page import render
 from cryptosentinel.report.scan import scan_view
 from cryptosentinel.report.text import percent
@@ -37,6 +38,8 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
     """What the template needs: rates by model, the verdict in a sentence, samples and the scan inside."""
     models = {key: _rates(doc.get(key)) for key, _, _ in SERIES}
     series = [(title, class_, models[key]) for key, title, class_ in SERIES if models[key]]
+    defences = [_defence(str(name), said) for name, said in (doc.get("defences") or {}).items()]
+    series += [(d["name"], "time", d["rates"]) for d in defences if d["rates"] and d["name"] != "scan"]
     scan = doc.get("scan") if isinstance(doc.get("scan"), Mapping) else {}
     report = doc.get("scan_report")
     timings = doc.get("timings") or {}
@@ -48,6 +51,7 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         # The untrained model takes no part in the attack; its one number, the exam before training, is in the table.
         "series": [s for s in series if s[0] != "untrained"],
         "difference": _rate(doc.get("difference")),
+        "defences": defences if [d["name"] for d in defences] != ["scan"] else [],
         "scan": scan and {key: scan.get(key) for key in ("recall", "clean_lost", "first_true_rank")},
         "scan_report": scan_view(report) if isinstance(report, Mapping) else None,
         "timings": {str(k): float(v) for k, v in timings.items() if isinstance(v, int | float) and k != "total"},
@@ -58,6 +62,51 @@ def redteam_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "payload": str(doc.get("payload") or ""),
         "rows": _flat(doc.get("rows")) | _flat(doc.get("reflection"), "reflection"),
         "total_s": doc.get("seconds"),
+        "stealth": _stealth(doc.get("stealth")),
+        "campaign": _campaign(doc.get("campaign")),
+    }
+
+
+def _stealth(found: Any) -> dict[str, Any] | None:
+    """How stealthy the poisoned rows are: score, parts, and a judge's rating where one was asked."""
+    if not isinstance(found, Mapping) or not isinstance(found.get("parts"), Mapping):
+        return None
+    parts = {str(key): value for key, value in found["parts"].items() if isinstance(value, int | float)}
+    rating = found.get("rating") if isinstance(found.get("rating"), Mapping) else {}
+    rated = {name: given for name in ("poisoned", "clean") if isinstance(given := (rating or {}).get(name), Mapping)}
+    means = {name: given["mean"] for name, given in rated.items() if isinstance(given.get("mean"), int | float)}
+    score = found.get("score") if isinstance(found.get("score"), int | float) else None
+    kept = _rate(found.get("at_least_keep"))
+    return {"by": str(found.get("by") or ""), "score": score, "parts": parts, "kept": kept, "rating": means}
+
+
+def _campaign(found: Any) -> dict[str, Any] | None:
+    """What the RedTeamAgent did, where it drove."""
+    if not isinstance(found, Mapping):
+        return None
+    steps = [step_view(s) for s in found.get("transcript") or [] if isinstance(s, Mapping)]
+    attempts = attempts_view(found.get("attempts"))
+    return {
+        "driver": str(found.get("driver") or ""),
+        "run": str(found.get("run") or ""),
+        "attempts": attempts,
+        "steps": steps,
+    }
+
+
+def _defence(name: str, said: Any) -> dict[str, Any]:
+    """One of several defences: what it left, what it cost, or why it could not be measured."""
+    said = said if isinstance(said, Mapping) else {}
+    dropped = said.get("dropped") if isinstance(said.get("dropped"), Mapping) else {}
+    return {
+        "name": name,
+        "error": str(said.get("error") or ""),
+        "rates": _rates(said.get("rates")),
+        "difference": _rate(said.get("difference")),
+        "utility_difference": _rate(said.get("utility_difference")),
+        "recall": _rate((dropped or {}).get("recall")),
+        "notes": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in _flat(said.get("notes") or {}).items()),
+        "cost_s": said.get("cost_s"),
     }
 
 

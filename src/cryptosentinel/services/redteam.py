@@ -15,16 +15,17 @@ from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.models import GEMMA, TINY, converted_gemma, load_base
 from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers the attacks)
+from cryptosentinel.redteam import defences as _defences  # noqa: F401  (registers the defences)
 from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
+from cryptosentinel.redteam.material import attack_of
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
-from cryptosentinel.registry import lookup
+from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.services.scan import scan_dataset
 from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 ENTRY = "cryptosentinel.services.redteam:attack_inside"
 ANALYST = "cryptosentinel.desk.analyst:MARKET_ANALYST"
-DEFENCES = ("scan",)
 LEAST_ROWS = 20
 PREPARE = "prepare the model"
 
@@ -42,6 +43,8 @@ def red_team(
     defend: Sequence[str] = (),
     sandbox: Isolation = "namespace",
     limits: Limits | None = None,
+    n: int | None = None,
+    given: Mapping[str, Any] | None = None,
     out: Path | None = None,
     render: Callable[[Mapping[str, Any]], str] | None = None,
     on_progress: Progress | None = None,
@@ -57,9 +60,11 @@ def red_team(
         seed: same seed, same data and same training; chooses the variants below too.
         variant: which of the attack's variants.
         payload: which of the task's.
-        defend: which defences are measured ("scan").
+        defend: which defences are measured ("scan", "scan-trusted", "clean-fine-tune", "pruning").
         sandbox: isolation, see `run_sandboxed`.
         limits: bounds on what runs inside.
+        n: prompts in each cell of the evaluation.
+        given: rows made before, see `material.pack`.
         out: where report.json and report.html go; they appear only when the run is complete.
         render: makes the HTML; without it there is none.
         on_progress: receives (stage, done, total).
@@ -72,10 +77,11 @@ def red_team(
         MissingExtraError, ModelIntegrityError, SandboxError, OSError: a run was not possible.
     """
     started = time.monotonic()
+    load_third_party()
     goal = lookup("task", task).target(seed, payload)
-    lookup("attack", attack).target(seed, variant)
-    if unknown := [name for name in defend if name not in DEFENCES]:
-        raise ConfigError(f"unknown defence {unknown[0]!r} (known: {', '.join(DEFENCES)})")
+    attack_of(attack, seed, variant, given)
+    for name in defend:
+        lookup("defence", name)
     if rows is not None and rows < LEAST_ROWS:
         raise ConfigError(f"rows must be at least {LEAST_ROWS}, got {rows}")
     if out is not None:
@@ -89,7 +95,8 @@ def red_team(
         "seed": seed,
         "defend": sorted(set(defend)),
     }
-    job |= {key: value for key, value in (("variant", variant), ("payload", payload)) if value is not None}
+    optional = {"variant": variant, "payload": payload, "n": n, "given": given}
+    job |= {key: value for key, value in optional.items() if value is not None}
     result = run_sandboxed(ENTRY, job, folder_out=out, isolation=sandbox, limits=limits, on_progress=on_progress)
     document = {"kind": "redteam", "version": __version__, "task": task, "attack": attack} | result
     document |= {"model": model, "seed": seed, "seconds": round(time.monotonic() - started, 2)}
@@ -124,26 +131,38 @@ def prepared(model: str, on_progress: Progress | None = None) -> str:
 
 
 def attack_inside(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
-    """The entry of the sandbox: run the attack with the scanner as its defence."""
+    """The entry of the sandbox: run the attack with the scanner for the defences that scan."""
     from cryptosentinel.redteam.run import run_redteam
 
-    def scan(rows: Sequence[Mapping[str, Any]]) -> tuple[list[bool], dict[str, Any]]:
-        return scan_rows(rows, job["model"], on_progress)
+    load_third_party()
+
+    def scan(
+        rows: Sequence[Mapping[str, Any]], trusted: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[list[bool], dict[str, Any]]:
+        return scan_rows(rows, job["model"], on_progress, trusted)
 
     settings = {key: value for key, value in job.items() if value is not None}
     return run_redteam(**settings, out=out, scan=scan, on_progress=on_progress)
 
 
 def scan_rows(
-    rows: Sequence[Mapping[str, Any]], model: str, on_progress: Progress
+    rows: Sequence[Mapping[str, Any]], model: str, on_progress: Progress, trusted: Sequence[Mapping[str, Any]] = ()
 ) -> tuple[list[bool], dict[str, Any]]:
     """Which of these training rows would a scan set aside? One flag a row, and the scan's document.
 
-    The scan reads a file, as it would outside, and asks the model before it is fine-tuned for its reference.
+    The scan reads files, as it would outside, and asks the model before it is fine-tuned for its reference.
     """
     data = Path("training.jsonl")  # in the sandbox's own folder
     write_jsonl(data, rows)
-    report = scan_dataset([data], reference_model="none" if model == TINY else model, on_progress=on_progress)
+    known = Path("trusted.jsonl")
+    if trusted:
+        write_jsonl(known, trusted)
+    report = scan_dataset(
+        [data],
+        trusted=[known] if trusted else (),
+        reference_model="none" if model == TINY else model,
+        on_progress=on_progress,
+    )
     flagged = [False] * len(rows)
     for row, found in zip(report.index, report.scan.flagged.tolist(), strict=True):
         flagged[row] = found

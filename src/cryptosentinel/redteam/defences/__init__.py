@@ -1,0 +1,8 @@
+"""What the red team's attacks are held against: one file each, registered under "defence"."""
+
+from cryptosentinel.redteam.defences.clean_fine_tune import CleanFineTune
+from cryptosentinel.redteam.defences.pruning import Pruning
+from cryptosentinel.redteam.defences.scan import Scanned
+from cryptosentinel.redteam.defences.scan_trusted import ScannedAgainstTrusted
+
+__all__ = ["CleanFineTune", "Pruning", "Scanned", "ScannedAgainstTrusted"]
