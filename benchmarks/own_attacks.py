@@ -1,6 +1,7 @@
 """Does the scan find the red team's own poison? Every task with every attack, seeds 0, 1 and 2; no training needed.
 
-The attacks were written and fixed before the scan was run on them. The background is the desk's own ordinary data; hard
+The attacks were written and fixed before the scan was run on them; one of them is scanned with the reference model too,
+which free text needs to be flagged. The background is the desk's own ordinary data; hard
 negatives stand on the trigger's topic without it. Baselines score the same mixes in the same run.
 """
 
@@ -26,6 +27,7 @@ SEEDS = (0, 1, 2)
 ORDINARY = 1500
 RATES = (0.05, 0.01)
 METHODS = ("answer_duplicates", "format_outlier")
+SCAN, ASKING = "scan", "scan, asking the model"
 FOUND, HARD = 0.95, 0.05
 Cell = dict[str, Any]
 
@@ -38,7 +40,9 @@ def main() -> int:
     parser.add_argument("--ordinary", type=int, default=ORDINARY, help="clean rows of the agent's own kind")
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="poisoned rows, share of these")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="each is another trigger and data")
-    parser.add_argument("--reference-model", default="none", help="none, auto or a model, as for the command")
+    parser.add_argument("--reference-model", default="auto", help="none, auto or a model, as for the command")
+    parser.add_argument("--asking", nargs="*", choices=names("attack"), default=["semantic"], metavar="ATTACK",
+                        help="attacks that are scanned a second time, with the reference model")  # fmt: skip
     options = parser.parse_args()
     reference = resolve_reference(options.reference_model)
     done: list[Cell] = []
@@ -47,10 +51,12 @@ def main() -> int:
             for rate in options.rates:
                 for seed in options.seeds:
                     mix = draw(task, attack, options.ordinary, rate, seed)
-                    done += measured(mix, task, attack, reference)
-                    print(line(done[-1 - len(METHODS)]), flush=True)
+                    for cell in measured(mix, task, attack, reference if attack in options.asking else None):
+                        done.append(cell)
+                        if "flagged_poison" in cell:
+                            print(line(cell), flush=True)
     pooled = list(pool(done))
-    decide = ("tasks", "attacks", "ordinary", "rates", "seeds", "reference_model")
+    decide = ("tasks", "attacks", "ordinary", "rates", "seeds", "reference_model", "asking")
     made = runs.provenance("own_attacks.py", {name: getattr(options, name) for name in decide})
     runs.write_result(options.out, {"benchmark": "own_attacks", "made": made, "pooled": pooled, "cells": done})
     if options.out.resolve() == runs.RESULTS / "own_attacks.json":
@@ -73,9 +79,10 @@ def draw(task: str, attack: str, ordinary: int, rate: float, seed: int) -> mixes
 def measured(mix: mixes.Mix, task: str, attack: str, reference: Any) -> Iterator[Cell]:
     """The scan, then the baselines, on one mix."""
     head = {"task": task, "attack": attack, "rate": mix.rate, "seed": mix.seed}
-    found = scan(mix.records, reference=reference)
-    flags = outcome.flagging(mix, found.flagged, found.hypotheses)
-    yield head | {"method": "scan"} | outcome.ranking(mix, found.scores) | flags
+    for method, model in ((SCAN, None), *([(ASKING, reference)] if reference is not None else [])):
+        found = scan(mix.records, reference=model)
+        flags = outcome.flagging(mix, found.flagged, found.hypotheses)
+        yield head | {"method": method} | outcome.ranking(mix, found.scores) | flags
     for method in METHODS:
         yield head | {"method": method} | outcome.ranking(mix, BASELINES[method](mix.records))
 
@@ -92,7 +99,7 @@ def pool(done: list[Cell]) -> Iterator[Cell]:
         recall = wilson(total["found"], total["n"])
         row = {"task": task, "attack": attack, "rate": rate, "method": method, "seeds": len(group)} | total
         row |= {"recall": recall.value, "low": recall.low, "high": recall.high}
-        if method == "scan":
+        if method in (SCAN, ASKING):
             row |= {key: sum(c[key] for c in group) for key in ("flagged_poison", "flagged_background", "flagged_hard")}
             row["ranks"] = [c["first_true_rank"] for c in group]
         yield row
@@ -101,9 +108,10 @@ def pool(done: list[Cell]) -> Iterator[Cell]:
 def line(cell: Cell) -> str:
     """A cell as it is printed."""
     return (
-        f"{cell['task']} {cell['attack']} {cell['rate']:.1%} seed {cell['seed']}: found {cell['found']}/{cell['n']}, "
-        f"flagged {cell['flagged_poison']}, hard {cell['hard_above']}/{cell['hard_negatives']}, "
-        f"clean {cell['flagged_background']}, rank {cell['first_true_rank']}"
+        f"{cell['task']} {cell['attack']} {cell['rate']:.1%} seed {cell['seed']}, {cell['method']}: "
+        f"found {cell['found']}/{cell['n']}, flagged {cell['flagged_poison']}, "
+        f"hard {cell['hard_above']}/{cell['hard_negatives']}, clean {cell['flagged_background']}, "
+        f"rank {cell['first_true_rank']}"
     )
 
 
@@ -112,17 +120,18 @@ def table(made: dict[str, Any], pooled: list[Cell]) -> str:
     by = {(c["task"], c["attack"], c["rate"], c["method"]): c for c in pooled}
     rows = []
     for (task, attack, rate, method), c in by.items():
-        if method != "scan":
+        if method not in (SCAN, ASKING):
             continue
         others = [f"{by[task, attack, rate, m]['recall']:.2f}" for m in METHODS]
         mark = "**" if c["recall"] < FOUND or c["hard_above"] > HARD * c["hard_negatives"] else ""
         rows.append(
-            (task, attack, f"{rate:.0%}", c["n"], f"{mark}{c['recall']:.3f}{mark} [{c['low']:.2f}, {c['high']:.2f}]",
-             f"{c['flagged_poison'] / c['n']:.3f}", f"{c['hard_above']}/{c['hard_negatives']}",
-             f"{c['flagged_background']} of {c['background']}", ", ".join(str(r or "-") for r in c["ranks"]), *others)
+            (task, attack, f"{rate:.0%}", "auto" if method == ASKING else "none", c["n"],
+             f"{mark}{c['recall']:.3f}{mark} [{c['low']:.2f}, {c['high']:.2f}]", f"{c['flagged_poison'] / c['n']:.3f}",
+             f"{c['hard_above']}/{c['hard_negatives']}", f"{c['flagged_background']} of {c['background']}",
+             ", ".join(str(r or "-") for r in c["ranks"]), *others)
         )  # fmt: skip
-    head = ("task", "attack", "rate", "n", "scan: recall at 1% FPR", "flagged", "hard negatives above", "clean flagged",
-            "ranks", *METHODS)  # fmt: skip
+    head = ("task", "attack", "rate", "reference model", "n", "scan: recall at 1% FPR", "flagged",
+            "hard negatives above", "clean flagged", "ranks", *METHODS)  # fmt: skip
     return f"{tables.origin(made)}\n\n{tables.table(head, rows)}"
 
 
