@@ -15,7 +15,8 @@ from cryptosentinel.metrics import wilson
 from cryptosentinel.redteam.arena import Grid
 from cryptosentinel.redteam.finetune import Recipe
 from cryptosentinel.services import arena
-from cryptosentinel.services.arena import load_run, model_identity, run_arena
+from cryptosentinel.services.arena import model_identity, run_arena
+from cryptosentinel.services.arena_cells import load_run
 from cryptosentinel.services.redteam import attack_inside
 
 GRID = Grid(("bias-recommendation",), ("rare-token", "date"), ("none", "scan", "clean-fine-tune"), (0,), "tiny", 24, 6)

@@ -83,7 +83,8 @@ def arena(
     from cryptosentinel.redteam.defence import NONE
     from cryptosentinel.registry import load_third_party, names
     from cryptosentinel.report.arena import arena_markdown, render_arena
-    from cryptosentinel.services.arena import load_run, run_arena
+    from cryptosentinel.services.arena import run_arena
+    from cryptosentinel.services.arena_cells import load_run
 
     load_third_party()
     grid = Grid(

@@ -172,6 +172,7 @@ def cells_of(group: Group, wanted: Mapping[str, str], document: Mapping[str, Any
         for key in ("variant", "payload_variant", "trigger", "payload", "model_sha256", "n", "recipe", "versions")
     }
     shared |= {"training_rows": document["rows"], "base": document["base"], "clean": document["clean"]}
+    shared["stealth"] = document.get("stealth")
     shared |= {"machine": document["machine"], "group_seconds": document["seconds"], "sandbox": document["sandbox"]}
     timings = document["timings"]
     for name, key in wanted.items():
@@ -206,7 +207,7 @@ def known_from(cells: Iterable[Cell]) -> dict[str, Any]:
     """What finished cells of a group know of the models that its other cells are held against."""
     known: dict[str, Any] = {}
     for cell in cells:
-        known |= {"base": cell["base"], "clean": cell["clean"]}
+        known |= {key: cell[key] for key in ("base", "clean", "stealth") if cell.get(key)}
         if cell["defence"] == NONE:
             known["undefended"] = {key: cell[key] for key in (*RATES, "held_out_loss") if key in cell}
     return known
