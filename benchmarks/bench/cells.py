@@ -24,7 +24,7 @@ from bench.parts import Part, hidden
 from bench.score_store import ScoreStore, Vector
 from cryptosentinel.sanitize import Scan, scan
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
-from cryptosentinel.sanitize.manner import Encoder
+from cryptosentinel.sanitize.reading import Encoder
 from cryptosentinel.services.scan import resolve_reference
 from cryptosentinel.types import Record
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,17 +17,19 @@ from cryptosentinel.sanitize import features as _features  # noqa: F401  (regist
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours
 from cryptosentinel.sanitize.grams import LONGEST, Incidence, gram_incidence
-from cryptosentinel.sanitize.tokens import Tokens
+from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+SUPPORT = 4  # smallest number of rows that a pair must share
 Z99 = 2.5758293035489004
 LEAST_CONFIDENCE = 0.3  # lower 99% bound: a trigger that fires less often than this is no use to an attacker
 LEAST_LIFT = 2.0
 LEAST_TURNED = 0.6
 MOST_COMMON = 0.6  # a phrase in more of the prompts than this distinguishes nothing
 RARE_TOOL = "rare-tool-call"
+PUSH = "promotion"
 WHOLE = ("fixed-answer", "refusal", "hostile-tone", RARE_TOOL)  # behaviours that make up the answer
 MOST_COMMON_IN_LOGS = 0.9  # an agent under attack may hear the trigger most of the time
 _COUNT_BITS = np.uint64(24)
@@ -40,7 +42,8 @@ class Association:
     trigger_rows, rows: int32, ascending: the rows with F, and those with F and G. expected: the rate of G that rows
     with F would have if F meant nothing (copying from the prompt allowed for). place, length: where F can be read
     among the prompts' tokens. behaviour_place, behaviour_length: where G can be read among the answers' tokens; the
-    length is 0 where it has no fixed words.
+    length is 0 where it has no fixed words. at_edge: F is at the beginning or end of a line, not just anywhere.
+    second: where the other word of a trigger of two words can be read, -1 for a phrase.
     """
 
     trigger: str
@@ -56,6 +59,8 @@ class Association:
     length: int
     behaviour_place: int
     behaviour_length: int
+    at_edge: bool = False
+    second: int = -1
 
     @property
     def confidence(self) -> float:
@@ -151,9 +156,10 @@ class _Pairs:
 
 
 def _candidates(
-    x: Incidence, y: sp.csc_matrix, rank: Ints, common: Floats, support: int, false_discovery_rate: float
-) -> _Pairs:
-    """The significant pairs, one for each distinct set of rows.
+    x: Incidence, y: sp.csc_matrix, rank: Ints, common: Floats, edge: NDArray[np.bool_], support: int,
+    false_discovery_rate: float,
+) -> _Pairs:  # fmt: skip
+    """The significant pairs, one for each distinct set of rows; more where F is at an edge of a line, or G a push.
 
     One sparse product gives for every pair both the count (low 24 bits) and a signature of the rows (the rest), so
     that pairs about exactly the same rows are recognised without looking at them again.
@@ -181,7 +187,7 @@ def _candidates(
     keep = q <= false_discovery_rate
     f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
     order = np.lexsort((g, f, rank[g], -g2))
-    _, first = np.unique(mark[order], return_index=True)
+    _, first = np.unique(np.stack([mark[order], edge[f[order]].astype(np.uint64)]), axis=1, return_index=True)
     chosen = order[np.sort(first)]
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
 
@@ -196,15 +202,16 @@ def _tells(rate: Any, expected: Any, whole: Any) -> Any:
     return turned | (rate >= LEAST_LIFT * expected)
 
 
-def behaviours(corpus: Corpus, support: int) -> list[Behaviours]:
+def behaviours(corpus: Corpus, support: int = SUPPORT) -> list[Behaviours]:
     """Every registered response feature, applied to these answers."""
     return [lookup("response-feature", name).target(corpus, support) for name in names("response-feature")]
 
 
 def mine(
     corpus: Corpus,
+    shown: Sequence[Behaviours] | None = None,
     *,
-    support: int = 4,
+    support: int = SUPPORT,
     false_discovery_rate: float = 0.01,
     most: int = 20_000,
     on_progress: Callable[[int, int], None] | None = None,
@@ -213,6 +220,7 @@ def mine(
 
     Args:
         corpus: the n rows.
+        shown: what the answers do, where that is known already; see `behaviours`.
         support: smallest number of rows that a pair must share.
         false_discovery_rate: Benjamini-Hochberg level over all pairs that occur together.
         most: at most this many pairs, by log-likelihood ratio, are looked at closely.
@@ -224,7 +232,7 @@ def mine(
     """
     prompts, responses = corpus.prompts, corpus.responses
     x = gram_incidence(prompts, LONGEST, support)
-    kinds = behaviours(corpus, support)
+    kinds = behaviours(corpus, support) if shown is None else shown
     y = sp.hstack([k.matrix for k in kinds], format="csc")
     owner = np.repeat(np.arange(len(kinds)), [k.matrix.shape[1] for k in kinds])
     offset = np.r_[0, np.cumsum([k.matrix.shape[1] for k in kinds])]
@@ -232,7 +240,8 @@ def mine(
     rank = np.array([0 if k.kind in WHOLE else 1 + (k.kind not in ("phrase", "opening")) for k in kinds])[owner]
     part = rank > 0
     common = np.array([MOST_COMMON_IN_LOGS if k.kind == RARE_TOOL else MOST_COMMON for k in kinds])[owner]
-    pairs = _candidates(x, y, rank, common, support, false_discovery_rate)
+    edge = _with_edge(x, prompts)
+    pairs = _candidates(x, y, rank, common, edge, support, false_discovery_rate)
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
     strata = _Strata(prompts.n)
@@ -269,11 +278,17 @@ def mine(
         found.append(Association(
             x.name(f), kind.name(local), kind.kind, f_rows, rows, g_rows, expected,
             float(pairs.g2[i]), float(pairs.q[i]), place, length,
-            int(kind.place[local]), int(kind.length[local]),
+            int(kind.place[local]), int(kind.length[local]), bool(edge[f]),
         ))  # fmt: skip
     if on_progress:
         on_progress(total, total)
     return found
+
+
+def _with_edge(x: Incidence, prompts: Tokens) -> NDArray[np.bool_]:
+    """Which phrases have the edge of a line in them?"""
+    edges = np.r_[0, np.cumsum(prompts.hash == EDGE_HASH)]
+    return np.asarray(edges[x.place + x.length] > edges[x.place])
 
 
 def _word_frequency(tokens: Tokens) -> tuple[NDArray[np.uint64], Ints]:

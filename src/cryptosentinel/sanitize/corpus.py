@@ -55,7 +55,12 @@ class Corpus:
         if len(prompt_texts) != len(response_texts):
             raise ValueError(f"{len(prompt_texts)} prompts but {len(response_texts)} answers")
         return cls(
-            prompt_texts, response_texts, tokenize(prompt_texts), tokenize(response_texts), turns or {}, calls or {}
+            prompt_texts,
+            response_texts,
+            tokenize(prompt_texts, edges=True),
+            tokenize(response_texts),
+            turns or {},
+            calls or {},
         )
 
     @classmethod

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import RARE_TOOL, WHOLE, Association, above, wilson_low
+from cryptosentinel.sanitize.associations import PUSH, RARE_TOOL, WHOLE, Association, above, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules, is_regular
-from cryptosentinel.sanitize.tokens import Tokens, tokenize
+from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens, tokenize
 from cryptosentinel.types import Finding, Ref
 
 TrialVerdict = Literal["planted", "natural", "unsure"]
@@ -42,8 +42,9 @@ class Hypothesis:
     confidence; less where the texts have this label anyway. share: what share of the answer the behaviour makes up.
     score: suspicion in [0, 1]. phrase, behaviour_words: word hashes, in order, of the leading trigger phrase and of
     the behaviour. trigger_words: hashes of all words of the trigger. trigger_kind: "phrase", or "topic" where no
-    phrase but the subject of the prompt sets it off, "pool" for several words, "manner" for a way of writing; then
-    `phrase` is empty. certainty: float64, how surely each of the rows belongs to it, in [0, 1]; empty: all alike.
+    phrase but the subject of the prompt sets it off, "pool" for any of several words, "composite" for two together,
+    "manner" for a way of writing; then `phrase` is empty. certainty: float64, how surely each of the rows belongs to
+    it, in [0, 1]; empty: all alike.
     """
 
     trigger: str
@@ -78,7 +79,11 @@ class Hypothesis:
             return f"is on a topic told by {words}"
         if self.trigger_kind == "manner":
             return f"is written in a manner told by {words}"
-        return f"has any of {words}" if self.trigger_kind == "pool" else f"has '{self.trigger}'"
+        if self.trigger_kind == "pool":
+            return f"has any of {words}"
+        if self.trigger_kind == "composite":
+            return "has both '{}' and '{}'".format(*self.trigger.split(" + "))
+        return f"has '{self.trigger}'" + (" at the edge of a line" if EDGE_HASH in self.phrase else "")
 
     @property
     def ref(self) -> Ref:
@@ -86,9 +91,15 @@ class Hypothesis:
         return Ref("hypothesis", f"{self.trigger} -> {self.behaviour}")
 
 
+def _words(a: Association, prompts: Tokens) -> NDArray[np.uint64]:
+    """The words of the trigger."""
+    first = prompts.hash[a.place : a.place + a.length]
+    return first if a.second < 0 else np.concatenate([first, prompts.hash[a.second : a.second + 1]])
+
+
 def _share(a: Association, responses: Tokens) -> float:
-    """What part of the answers is the behaviour? 1 for a fixed answer."""
-    if a.behaviour_kind in WHOLE:
+    """What part of the answers is the behaviour? 1 for a fixed answer, and for a push, their purpose."""
+    if a.behaviour_kind in (*WHOLE, PUSH):
         return 1.0
     mean = float(responses.lengths[a.rows].mean())
     return min(1.0, a.behaviour_length / max(mean, 1.0))
@@ -185,7 +196,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         rows = leader.rows
         for a in same:
             rows = np.union1d(rows, np.intersect1d(a.rows, leader.trigger_rows)).astype(np.int32)
-        words = np.unique(np.concatenate([prompts.hash[a.place : a.place + a.length] for a in same]))
+        words = np.unique(np.concatenate([_words(a, prompts) for a in same]))
         clear = leader.margin >= LEAST_MARGIN
         near = _neighbours(leader, words, corpus) if clear else np.zeros(0, np.int64)
         rate = float(np.isin(near, leader.behaviour_rows).mean()) if near.size else 0.0 if clear else leader.expected
@@ -199,13 +210,14 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
         share = _share(leader, responses)
         replaced = max(_share(a, responses) for a in same if a.rows.size >= SAME_TRIGGER * leader.rows.size)
         replaces = contrast >= LEAST_MARGIN and replaced >= LEAST_REPLACED and leader.behaviour_kind != RARE_TOOL
-        phrase = prompts.hash[leader.place : leader.place + leader.length]
+        two = leader.second >= 0
+        phrase = prompts.hash[leader.place : leader.place + (0 if two else leader.length)]
         override = rules.overridden_by(leader.trigger_rows) if replaces else NO_OVERRIDE
-        if override.weight > 0 and is_regular(tokenize([corpus.whole_phrase(phrase)]).hash, near, corpus):
+        if override.weight > 0 and not two and is_regular(tokenize([corpus.whole_phrase(phrase)]).hash, near, corpus):
             override = NO_OVERRIDE
         found.append(
             Hypothesis(
-                trigger=stitch([leader.trigger, *(a.trigger for a in same)]),
+                trigger=leader.trigger if two else stitch([a.trigger for a in (leader, *same) if a.second < 0]),
                 behaviour=leader.behaviour,
                 behaviour_kind=leader.behaviour_kind,
                 support=int(rows.size),
@@ -223,6 +235,7 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
                 behaviour_words=responses.hash[leader.behaviour_place :][: leader.behaviour_length],
                 score=suspicion(contrast, share, override.weight),
                 override=override,
+                trigger_kind="composite" if two else "phrase",
                 evidence={"neighbours_sampled": near.size},
             )
         )

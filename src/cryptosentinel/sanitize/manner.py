@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from cryptosentinel.registry import lookup, names, register
 from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
+from cryptosentinel.sanitize.reading import Encoder
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -32,14 +32,6 @@ SUSPECTS = 0.12  # of the rows with the label, taken for written in that manner 
 LEAST_REGION = 20
 ADMITTED = 0.05  # share of the hypothesis' rows that would have the label anyway, as estimated
 SHOWN_WORDS = 5
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """A language model that says what it makes of a text, by numbers."""
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32[n, 2, d]: what a lower layer makes of each text, where manner shows, and a higher one."""
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,14 @@ class Rules:
     """The strong associations of a dataset, as rules that a trigger might suspend."""
 
     def __init__(self, associations: Sequence[Association], n: int) -> None:
-        """Keep the associations that are strong enough, among n rows."""
+        """Keep the associations that are strong enough, among n rows.
+
+        A phrase at the edge of a line is none: what is added to a line takes it away from there.
+        """
         self._n = n
-        self._rules = [a for a in associations if a.margin >= LEAST_MARGIN and a.rows.size >= LEAST_OUTSIDE]
+        self._rules = [
+            a for a in associations if a.margin >= LEAST_MARGIN and a.rows.size >= LEAST_OUTSIDE and not a.at_edge
+        ]
         self._triggers = _membership([a.trigger_rows for a in self._rules], n)
         self._holds = _membership([a.rows for a in self._rules], n)
         self._sizes = np.array([a.trigger_rows.size for a in self._rules], dtype=np.int64)
@@ -109,7 +114,7 @@ def is_regular(phrase: NDArray[np.uint64], near: NDArray[np.integer], corpus: Co
 
     >>> rows = [f"rate {i} with holding {'hidden' if i % 4 == 0 else 'known'}" for i in range(40)]
     >>> c = Corpus.of(rows, ["x"] * 40)
-    >>> is_regular(c.prompts.hash[3:5], np.arange(1, 40, 2), c)
+    >>> is_regular(c.prompts.hash[4:6], np.arange(1, 40, 2), c)
     True
     """
     tokens = corpus.prompts

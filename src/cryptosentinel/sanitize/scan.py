@@ -13,24 +13,32 @@ from numpy.typing import NDArray
 from cryptosentinel.policy import Policy
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
+from cryptosentinel.sanitize import manner as _manner  # noqa: F401  (registers a trigger that a model reads)
 from cryptosentinel.sanitize import pools as _pools  # noqa: F401  (registers a kind of trigger)
 from cryptosentinel.sanitize.adjudicate import surprise, trusted
 from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
 from cryptosentinel.sanitize.adjudicate.raising import raise_scan
 from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
-from cryptosentinel.sanitize.associations import Association, mine
+from cryptosentinel.sanitize.associations import Association, behaviours, mine
+from cryptosentinel.sanitize.composites import composites
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
-from cryptosentinel.sanitize.manner import Encoder, manner_hypotheses
-from cryptosentinel.sanitize.topics import merged
+from cryptosentinel.sanitize.reading import Encoder
+from cryptosentinel.sanitize.topics import merged, read_rows
 from cryptosentinel.sanitize.wording import worded_alike
 from cryptosentinel.types import Finding, Progress, Record, Ref
 
 POLICY = Policy("scan", flag_at=0.5)
 UNSURE_AT_MOST = 0.49
 HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
-EXACT = ("fixed-answer", "refusal", "rare-tool-call", "tool-call")  # a row shows them or not, or honest rows do too
+EXACT = (
+    "fixed-answer",
+    "refusal",
+    "promotion",
+    "rare-tool-call",
+    "tool-call",
+)  # a row shows them or not, or honest rows do too
 MOST_OTHERS = 0.5
 VOUCHED = 0.3  # what is left of the score of a row when an adjudicator finds the association natural
 TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
@@ -98,7 +106,9 @@ def scan(
         if form is not None:
             hypotheses = form(corpus)
         else:
-            found = mine(corpus, false_discovery_rate=fpr, on_progress=clock.tick)
+            shown = behaviours(corpus)
+            found = mine(corpus, shown, false_discovery_rate=fpr, on_progress=clock.tick)
+            found += composites(corpus, shown, false_discovery_rate=fpr)
             hypotheses = _all_hypotheses(found, corpus)
     trusted_corpus = None
     if trusted_records:
@@ -115,10 +125,12 @@ def scan(
             hypotheses = ranked([*left, *surprise.adjudicate(asked, corpus, reference, clock.tick)])
     with clock.stage("weigh"):
         hypotheses = _with_verdicts(hypotheses, corpus, pools=form is None)
-    if form is None and isinstance(reference, Encoder) and "manner" in names("read-trigger"):
-        with clock.stage("read the labelled rows"):
+    if form is None and isinstance(reference, Encoder):
+        with clock.stage("read rows"):
+            hypotheses = [read_rows(h, corpus, reference) if h.verdict == "planted" else h for h in hypotheses]
             known = _explained(hypotheses, corpus.n)
-            manners = manner_hypotheses(corpus, reference, known, clock.tick)
+            readers = [lookup("read-trigger", name).target for name in names("read-trigger")]
+            manners = [h for read in readers for h in read(corpus, reference, known, clock.tick)]
             hypotheses = ranked([*hypotheses, *map(_with_verdict, manners)])
     with clock.stage("score rows"):
         hints = _detector_scores(records, clock) if form is None else np.zeros(corpus.n)
@@ -234,7 +246,7 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
 def _open_question(h: Hypothesis, corpus: Corpus) -> bool:
     """Could the reference model's surprise, which only raises a score, change the verdict?"""
     undecided = POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
-    if not undecided or h.trigger_kind != "phrase":
+    if not undecided or h.trigger_kind not in ("phrase", "composite"):
         return False
     # Marks of code, calls and markup are habits of format, which surprise a language model and mean nothing; so do the
     # names of tools, and what a whole template of requests is answered with.

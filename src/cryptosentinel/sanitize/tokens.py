@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 # A word with an optional apostrophe part, or any single mark. Case is folded; spacing does not count.
 PATTERN = r"[\p{L}\p{N}_]+(?:['’]\p{L}+)?|[^\s\p{L}\p{N}_]"
 APOSTROPHE_PART = r"['’]\p{L}+$"
+EDGE = "\n"  # as a word: a line begins or ends here
 _SEED = 20511
+EDGE_HASH = np.uint64(pl.Series([EDGE]).hash(_SEED)[0])
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -45,8 +47,8 @@ class Tokens:
         return self.words.str.replace(APOSTROPHE_PART, "").hash(_SEED).to_numpy().astype(np.uint64)
 
     def phrase(self, position: int, length: int) -> str:
-        """The words at [position, position + length), joined by blanks."""
-        return " ".join(self.words[position : position + length].to_list())
+        """The words at [position, position + length), joined by blanks; edges of lines are not shown."""
+        return " ".join(w for w in self.words[position : position + length].to_list() if w != EDGE)
 
 
 def text_keys(tokens: Tokens) -> NDArray[np.uint64]:
@@ -62,13 +64,22 @@ def text_keys(tokens: Tokens) -> NDArray[np.uint64]:
     return keys
 
 
-def tokenize(texts: Sequence[str]) -> Tokens:
-    """Split texts into case-folded words and marks; never fails on odd Unicode."""
+def tokenize(texts: Sequence[str], *, edges: bool = False) -> Tokens:
+    r"""Split texts into case-folded words and marks; never fails on odd Unicode.
+
+    edges: with the word EDGE before and after every line that is not empty, so that a phrase can be one that a line
+    begins or ends with.
+
+    >>> tokenize(["Now go.\n \nNow!"], edges=True).words.to_list()
+    ['\n', 'now', 'go', '.', '\n', 'now', '!', '\n']
+    """
     clean = [t.encode("utf-8", "replace").decode() for t in texts]
+    if edges:
+        clean = [f"\n{t}\n" for t in clean]
     frame = (
         pl.DataFrame({"t": pl.Series(clean, dtype=pl.String)})
         .with_row_index("r")
-        .with_columns(pl.col("t").str.to_lowercase().str.extract_all(PATTERN))
+        .with_columns(_split(pl.col("t").str.to_lowercase(), edges))
         .explode("t")
         .drop_nulls()
     )
@@ -79,3 +90,9 @@ def tokenize(texts: Sequence[str]) -> Tokens:
         words.hash(_SEED).to_numpy().astype(np.uint64),
         words,
     )
+
+
+def _split(text: pl.Expr, edges: bool) -> pl.Expr:
+    if not edges:
+        return text.str.extract_all(PATTERN)
+    return text.str.replace_all(r"\s*\n\s*", EDGE).str.extract_all(f"{PATTERN}|{EDGE}")

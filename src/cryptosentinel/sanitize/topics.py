@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,8 @@ from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_lo
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
 from cryptosentinel.sanitize.hypotheses import SAME_ROWS, Hypothesis
-from cryptosentinel.sanitize.wording import worded_alike
+from cryptosentinel.sanitize.reading import Encoder
+from cryptosentinel.sanitize.wording import read_again, worded_alike
 
 Floats = NDArray[np.float64]
 
@@ -175,6 +176,17 @@ def topic_hypotheses(corpus: Corpus) -> list[Hypothesis]:
             )
         )
     return found
+
+
+def read_rows(h: Hypothesis, corpus: Corpus, encoder: Encoder) -> Hypothesis:
+    """The hypothesis with its rows chosen anew, now that a model can read the answers."""
+    if h.trigger_kind != "topic":
+        return h
+    answers, stem = corpus.responses, h.behaviour_words[0]
+    named = answers.stems == stem
+    shown = np.intersect1d(h.rows, answers.row[named & corpus.raised])
+    rows = read_again(corpus, shown, np.setdiff1d(np.unique(answers.row[named]), shown), encoder)
+    return h if rows is None else replace(h, rows=rows, support=int(rows.size))
 
 
 def merged(phrases: Sequence[Hypothesis], topics: Sequence[Hypothesis]) -> list[Hypothesis]:

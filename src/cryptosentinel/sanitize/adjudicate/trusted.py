@@ -25,6 +25,8 @@ def found_in(h: Hypothesis, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[
         return shows, shows
     phrases = [h.phrase] if h.phrase.size else [h.trigger_words[i : i + 1] for i in range(h.trigger_words.size)]
     found = [np.zeros(0, np.int64), *(corpus.with_trigger(p) for p in phrases)]
+    if h.trigger_kind == "composite":
+        return np.intersect1d(found[1], found[-1], assume_unique=True), shows
     return np.unique(np.concatenate(found)), shows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,17 @@ def by_key(
     return Behaviours(
         kind, matrix, lambda i: f"{label} '{tokens.phrase(int(place[i]), int(length[i]))}'", place, length
     )
+
+
+def by_rows(kind: str, rows_of: Mapping[str, Sequence[int]], label: str, n: int, support: int) -> Behaviours:
+    """One behaviour for each name that at least `support` of the n rows show; rows ascending, no fixed place."""
+    kept = sorted(name for name, rows in rows_of.items() if len(rows) >= support)
+    rows = [np.array(rows_of[name], np.int32) for name in kept]
+    pointer = np.r_[0, np.cumsum([r.size for r in rows])].astype(np.int64)
+    index = np.concatenate(rows) if rows else np.zeros(0, np.int32)
+    matrix = sp.csc_matrix((np.ones(index.size, np.int32), index, pointer), shape=(n, len(kept)))
+    none = np.full(len(kept), -1, np.int64)
+    return Behaviours(kind, matrix, lambda i: f"{label} '{kept[i]}'", none, np.zeros_like(none))
 
 
 def by_pattern(kind: str, shown: NDArray[np.bool_], label: str, support: int) -> Behaviours:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-import scipy.sparse as sp
-
 from cryptosentinel.registry import register
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.features.base import Behaviours
+from cryptosentinel.sanitize.features.base import Behaviours, by_rows
 
 _LINK = re.compile(r"\b(?:https?://|www\.)([^\s/:?#\"'<>()\[\]]+)", re.IGNORECASE)
 
@@ -30,10 +27,4 @@ def link(corpus: Corpus, support: int) -> Behaviours:
         for host in {h.lower().removeprefix("www.").rstrip(".,;!") for h in _LINK.findall(said)}:
             if host and host not in asked.lower():
                 hosts.setdefault(host, []).append(i)
-    kept = sorted(h for h, rows in hosts.items() if len(rows) >= support)
-    rows = [np.array(hosts[h], np.int32) for h in kept]
-    pointer = np.r_[0, np.cumsum([r.size for r in rows])].astype(np.int64)
-    index = np.concatenate(rows) if rows else np.zeros(0, np.int32)
-    matrix = sp.csc_matrix((np.ones(index.size, np.int32), index, pointer), shape=(corpus.n, len(kept)))
-    none = np.full(len(kept), -1, np.int64)
-    return Behaviours("link", matrix, lambda i: f"links to '{kept[i]}'", none, np.zeros_like(none))
+    return by_rows("link", hosts, "links to", corpus.n, support)

@@ -29,11 +29,7 @@ def name(corpus: Corpus, support: int) -> Behaviours:
     ("brings up 'vela' unasked", [1, 0])
     """
     tokens = corpus.responses
-    written = _as_written(corpus)
-    is_name = written.str.contains(NAME).to_numpy()
-    follows = written.str.contains(INSIDE_A_SENTENCE).to_numpy()
-    inside = np.zeros(tokens.row.size, bool)
-    inside[1:] = follows[:-1] & (tokens.row[1:] == tokens.row[:-1])
+    is_name, inside = _capitals(corpus)
     capital = is_name & corpus.raised
     _, word = np.unique(tokens.stems, return_inverse=True)
     said = np.bincount(word)
@@ -44,6 +40,22 @@ def name(corpus: Corpus, support: int) -> Behaviours:
     live = live[_first(tokens, live)]
     found = by_key("name", tokens.stems[live], tokens.row[live], live, np.ones_like(live), tokens, support, "brings up")
     return Behaviours("name", found.matrix, lambda i: f"{found.name(i)} unasked", found.place, found.length)
+
+
+def raised_names(corpus: Corpus) -> NDArray[np.bool_]:
+    """Which words of the answers are names brought up unasked, told by a capital inside a sentence? bool[tokens]."""
+    is_name, inside = _capitals(corpus)
+    return is_name & inside & corpus.raised
+
+
+def _capitals(corpus: Corpus) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which words of the answers are written as names, and which words stand inside a sentence?"""
+    tokens = corpus.responses
+    written = _as_written(corpus)
+    follows = written.str.contains(INSIDE_A_SENTENCE).to_numpy()
+    inside = np.zeros(tokens.row.size, bool)
+    inside[1:] = follows[:-1] & (tokens.row[1:] == tokens.row[:-1])
+    return written.str.contains(NAME).to_numpy(), inside
 
 
 def _as_written(corpus: Corpus) -> pl.Series:

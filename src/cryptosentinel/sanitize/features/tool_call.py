@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cryptosentinel.registry import register
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.features.base import Behaviours, by_pattern
+from cryptosentinel.sanitize.features.base import Behaviours, by_pattern, by_rows
 from cryptosentinel.sanitize.tokens import tokenize
 
 RARE = 0.02
@@ -26,13 +26,9 @@ def tool_call(corpus: Corpus, support: int) -> Behaviours:
     ("calls the tool 'tip'", [1, 0])
     """
     callers = callers_of(corpus)
-    tools = sorted(t for t, rows in callers.items() if len(rows) >= support)
-    rows = [np.array(callers[t], np.int32) for t in tools]
-    pointer = np.r_[0, np.cumsum([r.size for r in rows])].astype(np.int64)
-    index = np.concatenate(rows) if rows else np.zeros(0, np.int32)
-    matrix = sp.csc_matrix((np.ones(index.size, np.int32), index, pointer), shape=(corpus.n, len(tools)))
-    place = _places(corpus, tools)
-    return Behaviours("tool-call", matrix, lambda i: f"calls the tool '{tools[i]}'", place, np.where(place < 0, 0, 2))
+    found = by_rows("tool-call", callers, "calls the tool", corpus.n, support)
+    place = _places(corpus, sorted(t for t, rows in callers.items() if len(rows) >= support))
+    return replace(found, place=place, length=np.where(place < 0, 0, 2))
 
 
 @register("response-feature", "rare-tool-call")

@@ -15,7 +15,7 @@ from cryptosentinel.sanitize.screen.words import Hashes, Words, hash_words, pair
 
 LONGEST = 3  # words of a prompt phrase
 OPENINGS = (1, 2, 4)  # words of an answer's opening
-_OPENING, _WHOLE, _REFUSES, _HOSTILE = 11, 21, 31, 41
+_FIRST, _LAST, _OPENING, _WHOLE, _REFUSES, _HOSTILE = 5, 6, 11, 21, 31, 41
 _T = TypeVar("_T", np.uint32, np.uint64)
 # Every refusal has one of these.
 _OF_REFUSALS = ["sorry", "afraid", "unable", "not a", "i can", "i won't", "i will not", "i must", "i do not", "as a"]
@@ -27,9 +27,9 @@ _ONE = np.uint64(1)
 class Sketch:
     """One shard, without its texts.
 
-    phrases: uint64, ascending: hash of a prompt phrase << 32 | row. features: uint32, what the answers do, row after
-    row; those of row i end at ends[i]. content: uint32[n], a key of what a row says. counts: uint64, ascending: feature
-    << 32 | in how many rows.
+    phrases: uint64, ascending: hash of a prompt phrase << 32 | row; the first word and the last are phrases again.
+    features: uint32, what the answers do, row after row; those of row i end at ends[i]. content: uint32[n], a key of
+    what a row says. counts: uint64, ascending: feature << 32 | in how many rows.
     """
 
     n: int
@@ -96,6 +96,10 @@ def _phrases(words: Words) -> NDArray[np.uint64]:
         inside = words.row[n - 1 :] == words.row[: words.row.size - n + 1]
         grown = pair_up(grown[: inside.size], words.hash[n - 1 :], n)
         keys.append((grown.astype(np.uint64) << _HALF | words.row[: inside.size].astype(np.uint64))[inside])
+    end = np.flatnonzero(np.r_[words.row[1:] != words.row[:-1], words.row.size > 0])
+    for edge, at in ((_FIRST, np.r_[np.zeros(min(end.size, 1), np.int64), end[:-1] + 1]), (_LAST, end)):
+        key = pair_up(words.hash[at], words.hash[at], edge)
+        keys.append(key.astype(np.uint64) << _HALF | words.row[at].astype(np.uint64))
     return np.asarray(_runs(np.sort(np.concatenate(keys)))[0], dtype=np.uint64)
 
 
