@@ -25,6 +25,7 @@ from cryptosentinel.redteam.arena import (
     failed,
     known_from,
     pooled,
+    scans,
 )
 from cryptosentinel.redteam.defence import NONE
 from cryptosentinel.redteam.regress import MARGIN, check_comparable, check_margin, compare
@@ -95,7 +96,7 @@ def run_arena(
     def keys_of(group: Group) -> dict[str, str]:
         return {name: cell_key(grid, group, name, identity, code) for name in grid.defences}
 
-    code = {scans: code_digest(scans) for scans in (False, True)}
+    code = codes()
     waiting = [g for g in grid.groups() if not kept.done.keys() >= set(keys_of(g).values())]
     cells: list[Cell] = []
     taken = 0
@@ -105,11 +106,10 @@ def run_arena(
         missing = {name: key for name, key in keys.items() if name not in have}
         if missing:
             report(GROUPS, waiting.index(group) if group in waiting else len(waiting), len(waiting))
-            new = list(_measured(grid, group, missing, have.values(), model, sandbox, limits, on_progress))
+            found = _measured(grid, group, missing, have.values(), model, sandbox, limits, on_progress)
+            new = [{**cell, "version": __version__, "code": code[scans(cell["defence"])]} for cell in found]
             kept.add(new)
-            code = {
-                scans: code_digest(scans) for scans in code
-            }  # should it have changed, the next job runs the new one
+            code = codes()  # should it have changed, the next job runs the new one
             have |= {cell["defence"]: cell for cell in new}
         taken += len(keys) - len(missing)
         cells += [have[name] for name in keys]
@@ -140,6 +140,11 @@ def run_arena(
     if refused is not None:
         raise refused
     return document
+
+
+def codes() -> dict[bool, str]:
+    """`code_digest` of cells that do not scan (False) and that do."""
+    return {with_scanner: code_digest(with_scanner) for with_scanner in (False, True)}
 
 
 def _measured(
