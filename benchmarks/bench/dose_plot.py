@@ -27,7 +27,8 @@ path.asr, path.recall { fill: none; stroke-width: 2.2; } path.asr { stroke-dasha
 def dose_plot(cells: Sequence[Row], wanted: float) -> str:
     """One panel an attack: attack success (dashed, squares) and the scan's recall (whole, dots) by poisoned rows.
 
-    Seeds are pooled. Whiskers are 95% intervals; doses are evenly spaced. A ring: the attack works there and recall is below `wanted`.
+    Seeds are pooled. Whiskers are 95% intervals; doses are evenly spaced. A ring: the attack works there and recall is
+    below `wanted`.
     """
     cells = pooled(cells)
     attacks = list(dict.fromkeys(c["attack"] for c in cells))
