@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.plot import STYLE
+from cryptosentinel.metrics import wilson
 from cryptosentinel.report.svg import label, line, tag
 
 Row = Mapping[str, Any]
@@ -26,8 +27,10 @@ path.asr, path.recall { fill: none; stroke-width: 2.2; } path.asr { stroke-dasha
 def dose_plot(cells: Sequence[Row], wanted: float) -> str:
     """One panel an attack: attack success (dashed, squares) and the scan's recall (whole, dots) by poisoned rows.
 
-    Whiskers are 95% intervals; doses are evenly spaced. A ring: the attack works there and recall is below `wanted`.
+    Seeds are pooled. Whiskers are 95% intervals; doses are evenly spaced. A ring: the attack works there and recall is
+    below `wanted`.
     """
+    cells = pooled(cells)
     attacks = list(dict.fromkeys(c["attack"] for c in cells))
     doses = sorted({c["poisoned"] for c in cells})
     span = (WIDTH - LEFT - 20 - GAP * (len(attacks) - 1)) / max(len(attacks), 1)
@@ -68,6 +71,21 @@ def dose_plot(cells: Sequence[Row], wanted: float) -> str:
         role="img",
     )
     return str(svg) + "\n"
+
+
+def pooled(cells: Sequence[Row]) -> list[Row]:
+    """The seeds of each attack and dose together; short if one of them is."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for cell in cells:
+        groups.setdefault((cell["attack"], cell["poisoned"]), []).append(cell)
+    rows: list[Row] = []
+    for (attack, poisoned), group in groups.items():
+        row: dict[str, Any] = {"attack": attack, "poisoned": poisoned, "short": any(c.get("short") for c in group)}
+        for kind in (ATTACK, SCAN):
+            if rates := [c[kind] for c in group if c.get(kind)]:
+                row[kind] = wilson(sum(round(r["value"] * r["n"]) for r in rates), sum(r["n"] for r in rates)).as_dict()
+        rows.append(row)
+    return rows
 
 
 def _y(share: float) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -26,7 +28,7 @@ from cryptosentinel.adapters.agno_redteam import (
     driver,
     endpoint_model,
 )
-from cryptosentinel.errors import JudgeError
+from cryptosentinel.errors import JudgeError, MissingExtraError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.metrics import wilson
 from cryptosentinel.redteam.agent import Campaign
@@ -244,3 +246,11 @@ def test_an_endpoint_drives_too(endpoint: Callable[..., str], monkeypatch: pytes
     with pytest.raises(JudgeError, match="the driving model failed"):
         driver(endpoint_model(endpoint(["moved"], asked), "m", attempts=1))(campaign())
     assert [key for key, _ in asked] == ["Bearer none"]
+
+
+def test_without_agno_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "cryptosentinel.adapters.agno_redteam"
+    monkeypatch.setitem(sys.modules, "agno.agent", None)
+    monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingExtraError, match=r"needs agno: pip install 'cryptosentinel\[agno\]'"):
+        import_module(name)

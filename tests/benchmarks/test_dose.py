@@ -93,6 +93,10 @@ def test_short_cells_are_marked_and_listed() -> None:
     page = dose.page({"made": made, "targets": claims, "cells": cells, "missed_rows": [miss]})
     assert "**short**" in page and "| entity | 4 | 3 | 0.100 | a / b | p |" in page
     assert dose_plot.dose_plot(cells, 0.9).count('class="short"') == 2  # the legend's and the cell's
+    two = dose_plot.pooled([cell(4, 0.5, 0.5), cell(4, 1, 1, seed=1)])
+    assert [(c["asr"]["n"], c["asr"]["value"], c["recall"]["value"], c["short"]) for c in two] == [
+        (40, 0.75, 0.75, True)
+    ]
     assert not dose.targets([cell(0, 0, 1)])[0]["met"]  # nothing worked: nothing was shown
 
 

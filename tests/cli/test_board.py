@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from cryptosentinel.cli.board import Board, closing_lines, rates_table
+from cryptosentinel.cli.board import Board, GroupBoard, closing_lines, rates_table
 
 
 def drawn(terminal: bool) -> str:
@@ -26,6 +26,20 @@ def test_a_terminal_sees_stages_with_their_names_as_they_are() -> None:
     assert "train [red]undefended" in text
     assert "3/3" in text
     assert "98.0%" in text and "measured" not in text
+
+
+def test_bars_begin_anew_with_each_group_and_the_rest_is_estimated() -> None:
+    out = StringIO()
+    with GroupBoard(Console(file=out, force_terminal=True, width=120)) as board:
+        for group in range(2):
+            board("groups", group, 3)
+            board("train clean", 1, 2)
+            board("train clean", 2, 2)
+            board("measured scan-trusted asr", 3, 100)
+        assert set(board.tasks) == {"groups", "train clean"}
+        assert set(board.measured) == {"scan-trusted"}
+    text = out.getvalue()
+    assert "left" in text and "scan-trusted" in text and "3.0%" in text and "1/3" in text
 
 
 def test_a_pipe_sees_nothing() -> None:

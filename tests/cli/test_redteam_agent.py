@@ -122,6 +122,18 @@ def test_bad_settings_are_one_line(
     assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
+@pytest.mark.parametrize("named", [[], ["--agent-model", "m"]])
+def test_an_endpoint_that_is_away(
+    named: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai")
+    monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_ATTEMPTS", "1")
+    assert run([*AGENT[:-3], "http://127.0.0.1:9/v1", *AGENT[-2:], *named]) == 3
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert "127.0.0.1" in printed.err or "the driving model failed" in printed.err
+
+
 def test_without_a_ledger_nothing_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run([*AGENT[:-1], "none", "--rounds", "1"]) == 0
     assert "transcript:" not in capsys.readouterr().out

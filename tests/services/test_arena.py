@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from cryptosentinel import __version__
 from cryptosentinel.errors import ConfigError, DataError, SandboxError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.metrics import wilson
 from cryptosentinel.redteam.arena import Grid
 from cryptosentinel.redteam.finetune import Recipe
 from cryptosentinel.services import arena
-from cryptosentinel.services.arena import load_run, model_identity, run_arena
+from cryptosentinel.services.arena import model_identity, run_arena
+from cryptosentinel.services.arena_cells import load_run
 from cryptosentinel.services.redteam import attack_inside
 
 GRID = Grid(("bias-recommendation",), ("rare-token", "date"), ("none", "scan", "clean-fine-tune"), (0,), "tiny", 24, 6)
@@ -78,6 +80,7 @@ def test_a_second_start_takes_everything_over(jobs: Jobs, tmp_path: Path) -> Non
     second = run_arena(GRID, out=tmp_path)
     assert second["counts"]["taken_over"] == 6 and len(jobs.jobs) == 2
     assert second["cells"] == first["cells"]
+    assert [(c["version"], c["code"]) for c in first["cells"][:2]] == [(__version__, "False"), (__version__, "True")]
     third = run_arena(GRID, out=tmp_path, fresh=True)
     assert third["counts"]["measured"] == 6 and len(jobs.jobs) == 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 EXIT_FOUND, EXIT_UNABLE = 1, 3
 NO_LEDGER = "none"
 SHOWN = 12
+PIPE_WIDTH = 160  # of the grid where nobody's window is in the way
 
 Task = Annotated[list[str] | None, typer.Option(help="What the attacker wants; repeat for more (bias-recommendation).")]
 Attack = Annotated[list[str] | None, typer.Option(help="How it is triggered; repeat for more (all eight).")]
@@ -83,7 +85,8 @@ def arena(
     from cryptosentinel.redteam.defence import NONE
     from cryptosentinel.registry import load_third_party, names
     from cryptosentinel.report.arena import arena_markdown, render_arena
-    from cryptosentinel.services.arena import load_run, run_arena
+    from cryptosentinel.services.arena import run_arena
+    from cryptosentinel.services.arena_cells import load_run
 
     load_third_party()
     grid = Grid(
@@ -113,7 +116,7 @@ def arena(
     if as_json:
         emit_json(document)
     else:
-        console = Console()
+        console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
         console.print(grid_table(document))
         for text in closing_lines(document, out):
             console.print(text, markup=False, highlight=False, soft_wrap=True)

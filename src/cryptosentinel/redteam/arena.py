@@ -110,7 +110,6 @@ def cell_key(grid: Grid, group: Group, defence: str, model_identity: str, code: 
         model_identity: what names the weights.
         code: `code_digest` of cells that do not scan (False) and that do.
     """
-    scans = defence != NONE and lookup("defence", defence).target.scans
     decides = {
         **asdict(group),
         "defence": defence,
@@ -123,9 +122,14 @@ def cell_key(grid: Grid, group: Group, defence: str, model_identity: str, code: 
         "packages": {name: version(name) for name in PACKAGES},
         "cryptosentinel": __version__,
         "extensions": sorted(f"{p.value} {p.dist.version if p.dist else ''}" for p in entry_points(group=EXTENSIONS)),
-        "code": code[scans],
+        "code": code[scans(defence)],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def scans(defence: str) -> bool:
+    """Does what this defence leaves depend on the scanner?"""
+    return defence != NONE and bool(lookup("defence", defence).target.scans)
 
 
 def _arithmetic() -> str:
@@ -135,13 +139,15 @@ def _arithmetic() -> str:
     return f"cuda {torch.version.cuda}" if torch.cuda.is_available() else f"{platform.machine()} {fast_dtype()}"
 
 
-def code_digest(scans: bool, source: Path = SOURCE) -> str:
+def code_digest(with_scanner: bool, source: Path = SOURCE) -> str:
     """Which code makes the numbers of a cell, with or without the scanner? SHA-256 of its files, 16 digits.
 
     A cell without a scan does not change with the scanner.
     """
     digest = hashlib.sha256()
-    for file in sorted(_reached([p for pattern in (TRAINS + SCANS * scans) for p in source.glob(pattern)], source)):
+    for file in sorted(
+        _reached([p for pattern in (TRAINS + SCANS * with_scanner) for p in source.glob(pattern)], source)
+    ):
         digest.update(file.relative_to(source).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -172,6 +178,7 @@ def cells_of(group: Group, wanted: Mapping[str, str], document: Mapping[str, Any
         for key in ("variant", "payload_variant", "trigger", "payload", "model_sha256", "n", "recipe", "versions")
     }
     shared |= {"training_rows": document["rows"], "base": document["base"], "clean": document["clean"]}
+    shared["stealth"] = document.get("stealth")
     shared |= {"machine": document["machine"], "group_seconds": document["seconds"], "sandbox": document["sandbox"]}
     timings = document["timings"]
     for name, key in wanted.items():
@@ -206,7 +213,7 @@ def known_from(cells: Iterable[Cell]) -> dict[str, Any]:
     """What finished cells of a group know of the models that its other cells are held against."""
     known: dict[str, Any] = {}
     for cell in cells:
-        known |= {"base": cell["base"], "clean": cell["clean"]}
+        known |= {key: cell[key] for key in ("base", "clean", "stealth") if cell.get(key)}
         if cell["defence"] == NONE:
             known["undefended"] = {key: cell[key] for key in (*RATES, "held_out_loss") if key in cell}
     return known

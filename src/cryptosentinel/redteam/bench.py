@@ -155,9 +155,17 @@ class Bench:
     def means(self, name: str) -> Means:
         """What a defender has."""
         return Means(
-            self.split, self.recipe, self.seed, self.data.rows(), lambda: self._own[2], lambda: self._own[0],
-            lambda: self._own[1], self.trusted, self.scan, self._named(name),
-        )  # fmt: skip
+            split=self.split,
+            recipe=self.recipe,
+            seed=self.seed,
+            rows=self.data.rows(),
+            tokens=lambda: self._own[2],
+            tune=lambda: self._own[0],
+            check=lambda: self._own[1],
+            trusted=self.trusted,
+            scan=self.scan,
+            progress=self._named(name),
+        )
 
     def trusted(self) -> Rows:
         """As many ordinary clean rows as the data has, drawn with another seed."""

@@ -35,9 +35,9 @@ def check_old(old: Doc, where: str) -> None:
     if not isinstance(cells, list) or not all(isinstance(c, Mapping) for c in cells):
         raise DataError(f"{where}: its cells are no list of objects")
     for number, cell in enumerate(cells):
-        missing = [k for k in ("task", "attack", "defence", "seed", "status") if k not in cell]
-        if missing:
-            raise DataError(f"{where}: cell {number} has no {missing[0]!r}")
+        for key, kind in (("task", str), ("attack", str), ("defence", str), ("seed", int), ("status", str)):
+            if not isinstance(cell.get(key), kind):
+                raise DataError(f"{where}: cell {number} has no {key!r} of type {kind.__name__}")
         if cell["status"] == "done":
             for _, path, _, said in MEASURES:
                 _read(cell, path, f"{where}: cell {number}: {said}")

@@ -32,7 +32,7 @@ TRAINING = "training.jsonl"
 TRUE_PURITY, TRUE_COVERAGE = 0.8, 0.25
 SAMPLES = 6
 SCAN = "scan"
-REUSED = ("base", "clean", "undefended")
+REUSED = ("stealth", "base", "clean", "undefended")
 
 __all__ = ["attacks", "run_redteam", "tasks"]  # importing the two registers what ships
 
@@ -77,8 +77,8 @@ def run_redteam(
         out: folder for training.jsonl, the rows as the scanner sees them.
         scan: gives a flag for each row, and its document; needed by the defences that scan.
         given: rows made before, see `material.pack`, instead of rows drawn here.
-        known: `base`, `clean` and `undefended` as an earlier run with the same settings measured them: they are not
-            measured again. With it, as with several defences, the same rows are trained on only once.
+        known: `stealth`, `base`, `clean` and `undefended` as an earlier run with the same settings measured them: they
+            are not measured again. With it, as with several defences, the same rows are trained on only once.
         strict: False: a defence that fails leaves an entry with `error`, and the others go on.
         on_progress: receives (stage, done, total); a rate as ("measured MODEL RATE", hits, prompts).
 
@@ -104,7 +104,7 @@ def run_redteam(
         reuse=known is not None or list(defend) != [SCAN],
     )  # fmt: skip
     stealth: dict[str, Any] = {}
-    if given is None and known is None:
+    if given is None and "stealth" not in (known or {}):
         with clock.measure("stealth"):
             reference = None if model == TINY else LocalReference(model, bench.split.base)
             stealth = {"stealth": measure(agent, data, trick.trigger, reference)}
