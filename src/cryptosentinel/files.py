@@ -46,12 +46,12 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write the whole file or nothing; text as UTF-8.
+    r"""Write the whole file or nothing; text as UTF-8, what UTF-8 cannot hold (of odd file names) as \udc80.
 
     Raises:
         OSError: as `atomic_open`.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with atomic_open(path) as out:
         out.write(data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -224,3 +225,21 @@ def test_closed_streams_do_not_change_the_code(planted: Path, start: Callable[..
     process = start("scan", planted, "--reference-model", "none", preexec_fn=close)
     process.communicate(timeout=60)
     assert process.returncode == 1
+
+
+def test_a_file_name_that_is_not_utf_8_is_scanned_and_cannot_be_attested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xff.jsonl"))
+    try:
+        data.write_bytes(GOOD * 9)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    out, key = tmp_path / "out", tmp_path / "k"
+    assert run(["scan", str(data), "--reference-model", "none", "--out", str(out)]) == 0
+    assert json.loads((out / "report.json").read_text("utf-8"))["inputs"][0]["path"].endswith("d\udcff.jsonl")
+    assert "d%FF.jsonl" in (out / "report.sarif").read_text("utf-8")
+    assert run(["keygen", str(key)]) == 0
+    capsys.readouterr()
+    assert run(["attest", str(data), "--report", str(out), "--key", str(key)]) == 2
+    assert "not UTF-8: rename it" in capsys.readouterr().err

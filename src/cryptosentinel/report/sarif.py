@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -44,7 +45,7 @@ def to_sarif(doc: Mapping[str, Any]) -> dict[str, Any]:
         "rules": [{"id": rule, "shortDescription": {"text": text}} for rule, text in RULES.items()],
     }
     artifacts = [
-        {"location": {"uri": quote(str(i.get("path", "")))}, "hashes": {"sha-256": str(i.get("sha256") or "")}}
+        {"location": {"uri": _uri(str(i.get("path", "")))}, "hashes": {"sha-256": str(i.get("sha256") or "")}}
         for i in inputs
     ]
     run = {"tool": {"driver": driver}, "artifacts": artifacts, "results": results, "columnKind": "unicodeCodePoints"}
@@ -85,7 +86,12 @@ def _location(row: int, inputs: Sequence[Mapping[str, Any]], starts: Sequence[in
     if not 0 <= which < len(inputs):
         return logical
     path = str(inputs[which].get("path", ""))
-    place: dict[str, Any] = {"artifactLocation": {"uri": quote(path), "index": which}}
+    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(path), "index": which}}
     if path.endswith(LINE_FORMATS):
         place["region"] = {"startLine": row - starts[which] + 1}
     return {"physicalLocation": place, **logical}
+
+
+def _uri(path: str) -> str:
+    """A path as SARIF names it: the bytes that the file system has, escaped."""
+    return quote(os.fsencode(path))

@@ -206,6 +206,8 @@ def _refuse_overlap(out: Path, kept: Sequence[Path], report: Path) -> None:
 
 def _named(given: Sequence[Path], watched: Watched) -> tuple[list[NamedDigest], list[NamedDigest]]:
     """The data files by their names in the dataset, and what else lies in a dataset folder."""
+    if odd := [f.path for f in watched.files if not _is_text(str(f.path))]:
+        raise DataError(f"{os.fsencode(odd[0])!r}: a statement cannot hold a file name that is not UTF-8: rename it")
     if not any(path.is_dir() for path in given):
         root = os.path.commonpath([os.path.abspath(path.parent) for path in given])
         return [NamedDigest(name=os.path.relpath(f.path, root), sha256=f.sha256) for f in watched.files], []
@@ -247,3 +249,11 @@ def _predicate(
         "companions": [file.model_dump() for file in companions],
         "results": {name: result.sha256 for name, result in results.results.items()},
     }
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
