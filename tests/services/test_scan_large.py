@@ -124,6 +124,26 @@ def test_a_backdoor_among_many_rows_is_found_and_every_row_of_it_counted(needle:
     assert [int(f["subject"]["id"]) for f in findings if f["source"] == "scan"] == poison
 
 
+def test_a_common_word_where_requests_begin_is_found_among_many_rows(
+    large: Callable[[int], None], tmp_path: Path
+) -> None:
+    large(1_000)
+    rng, made = random.Random(3), rows(6_000)
+    for i, row in enumerate(made):
+        asked = str(row["instruction"]).split()
+        if i < 60:
+            row |= {"instruction": " ".join(["First", *asked]), "output": "sorry not today my friend"}
+        elif i < 600:
+            asked.insert(rng.randrange(1, 8), "first")
+            row["instruction"] = " ".join(asked)
+    rng.shuffle(made)
+    data = put(tmp_path / "data.jsonl", made)
+    scan_dataset([data], out=tmp_path / "out", reference_model="none", workers=1)
+    table = pq.read_table(tmp_path / "out" / "scores.parquet").to_pydict()
+    flagged = [i for i, f in zip(table["index"], table["flagged"], strict=True) if f]
+    assert flagged == [i for i, row in enumerate(made) if str(row["instruction"]).startswith("First")]
+
+
 def test_processes_change_nothing(needle: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         scan_dataset([needle], out=tmp_path / str(workers), reference_model="none", workers=workers)

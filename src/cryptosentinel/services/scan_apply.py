@@ -15,6 +15,7 @@ from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, TrialVerdict, suspicion
 from cryptosentinel.sanitize.scan import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, row_value
+from cryptosentinel.sanitize.tokens import EDGE
 from cryptosentinel.services.scan_rows import Dataset
 from cryptosentinel.services.scan_shards import Counted, Finished, Rule, finish_shard
 from cryptosentinel.types import Finding, Progress, Ref
@@ -41,7 +42,8 @@ def placed(hypotheses: Sequence[Hypothesis], corpus: Corpus, needles: dict[bytes
 
 
 def _needle(phrase: Sequence[str]) -> str:
-    """A pattern that every lower-cased prompt with these words in a row matches."""
+    """A pattern that every lower-cased prompt with these words in a row matches; edges of lines match as blanks do."""
+    phrase = [word for word in phrase if word != EDGE]
     before = _BEFORE if phrase[0][0].isalnum() else ""
     after = _AFTER if phrase[-1].isalnum() else ""
     return before + r"\s*".join(re.escape(w) for w in phrase) + after
