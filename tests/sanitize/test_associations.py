@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, false_discovery_control
 
 from cryptosentinel.metrics import wilson
-from cryptosentinel.sanitize.associations import Z99, Association, log_likelihood_ratio, mine, q_values, wilson_low
+from cryptosentinel.sanitize.associations import Association, mine
 from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.measures import Z99, log_likelihood_ratio, q_values, wilson_low
 
 chances = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.01, 0.5]), min_size=1, max_size=30)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptosentinel.sanitize.associations import wilson_low
 from cryptosentinel.sanitize.engines import open_engine
+from cryptosentinel.sanitize.measures import wilson_low
 from cryptosentinel.sanitize.screen.pairs import Rows, join, suspects
 from cryptosentinel.sanitize.screen.shards import phrase_hash, sketch
 from cryptosentinel.sanitize.screen.words import hash_words, words_of

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import chdtrc, xlogy
+from scipy.special import chdtrc
 
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import features as _features  # noqa: F401  (registers the response features)
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours
 from cryptosentinel.sanitize.grams import LONGEST, Incidence, gram_incidence
+from cryptosentinel.sanitize.measures import attributable, log_likelihood_ratio, q_values, wilson_low
 from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SUPPORT = 4  # smallest number of rows that a pair must share
-Z99 = 2.5758293035489004
 LEAST_CONFIDENCE = 0.3  # lower 99% bound: a trigger that fires less often than this is no use to an attacker
 LEAST_LIFT = 2.0
 LEAST_TURNED = 0.6
@@ -78,57 +78,9 @@ class Association:
         return float(wilson_low(np.array([self.rows.size]), np.array([self.trigger_rows.size]))[0])
 
 
-def attributable(rate: float, expected: float) -> float:
-    """Of the rows that do not show a behaviour at the expected rate, what share shows it at this rate? At most 1.
-
-    A label that half of all rows have can at best double; what tells is how much of the other half is turned.
-
-    >>> round(attributable(0.9, 0.5), 3), round(attributable(0.3, 0.0), 3)
-    (0.8, 0.3)
-    """
-    return (rate - expected) / max(1.0 - expected, 1e-9)
-
-
 def above(rate: float, expected: float, kind: str) -> float:
     """How far is a rate above the expected one? For whole answers, as a share of the rows that are left to turn."""
     return attributable(rate, expected) if kind in WHOLE else rate - expected
-
-
-def wilson_low(successes: NDArray[np.integer], n: NDArray[np.integer]) -> Floats:
-    """Lower 99% Wilson bound, elementwise: stricter than a report's 95%, since the best of many are looked at."""
-    p = successes / n
-    z2 = Z99 * Z99
-    low = (p + z2 / (2 * n) - Z99 * np.sqrt(np.maximum(p * (1 - p), 0.0) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return np.asarray(low, dtype=np.float64)
-
-
-def log_likelihood_ratio(both: Ints, with_f: Ints, with_g: Ints, n: int) -> Floats:
-    """Dunning's G2 of the 2x2 table, elementwise; 0 = independent. Source: Dunning, CL 19 (1993).
-
-    >>> log_likelihood_ratio(np.array([10]), np.array([10]), np.array([10]), 100).round(1)
-    array([65.])
-    """
-    a = both.astype(np.float64)
-    b, c = with_f - a, with_g - a
-    d = n - with_f - with_g + a
-    f, g = with_f / n, with_g / n
-    total = (
-        xlogy(a, a / np.maximum(n * f * g, 1e-300))
-        + xlogy(b, b / np.maximum(n * f * (1 - g), 1e-300))
-        + xlogy(c, c / np.maximum(n * (1 - f) * g, 1e-300))
-        + xlogy(d, d / np.maximum(n * (1 - f) * (1 - g), 1e-300))
-    )
-    return np.asarray(2 * total, dtype=np.float64)
-
-
-def q_values(p: Floats, tests: int) -> Floats:
-    """Benjamini-Hochberg q-values of these p-values among `tests` tests (the rest taken as 1)."""
-    order = np.argsort(p)
-    ranked = p[order] * tests / np.arange(1, p.size + 1)
-    ranked = np.minimum.accumulate(ranked[::-1])[::-1]
-    q = np.empty_like(p)
-    q[order] = np.minimum(ranked, 1.0)
-    return q
 
 
 class _Lookup:

@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
-from cryptosentinel.sanitize.associations import Association, log_likelihood_ratio, wilson_low
+from cryptosentinel.sanitize.associations import Association
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
+from cryptosentinel.sanitize.measures import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.tokens import EDGE_HASH
 
 Ints = NDArray[np.int64]

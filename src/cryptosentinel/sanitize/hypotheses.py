@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import PUSH, RARE_TOOL, WHOLE, Association, above, wilson_low
+from cryptosentinel.sanitize.associations import PUSH, RARE_TOOL, WHOLE, Association, above
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.labels import Labels
+from cryptosentinel.sanitize.measures import wilson_low
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules, is_regular
 from cryptosentinel.sanitize.tokens import EDGE_HASH, Tokens, tokenize
 from cryptosentinel.types import Finding, Ref

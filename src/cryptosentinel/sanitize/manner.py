@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from cryptosentinel.registry import lookup, names, register
-from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
+from cryptosentinel.sanitize.measures import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.reading import Encoder
 
 Floats = NDArray[np.float64]

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import bdtr
 
-from cryptosentinel.sanitize.associations import Association, wilson_low
+from cryptosentinel.sanitize.associations import Association
 from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.measures import wilson_low
 from cryptosentinel.types import Finding, Ref
 
 LEAST_MARGIN = 0.3  # weaker associations are no rules

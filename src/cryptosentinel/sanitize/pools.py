@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryptosentinel.registry import lookup, names, register
-from cryptosentinel.sanitize.associations import attributable, log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
 from cryptosentinel.sanitize.hypotheses import Hypothesis, suspicion
+from cryptosentinel.sanitize.measures import attributable, log_likelihood_ratio, wilson_low
 
 LEAST_ROWS = 4
 LEAST_WORDS = 3  # shorter answers are labels, which unrelated requests share all the time

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.policy import Policy
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
 from cryptosentinel.sanitize import manner as _manner  # noqa: F401  (registers a trigger that a model reads)
@@ -25,13 +24,11 @@ from cryptosentinel.sanitize.composites import composites
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.sanitize.reading import Encoder
+from cryptosentinel.sanitize.rows import POLICY, row_findings, row_scores, trusted_threshold
 from cryptosentinel.sanitize.topics import merged, read_rows
 from cryptosentinel.sanitize.wording import worded_alike
-from cryptosentinel.types import Finding, Progress, Record, Ref
+from cryptosentinel.types import Finding, Progress, Record
 
-POLICY = Policy("scan", flag_at=0.5)
-UNSURE_AT_MOST = 0.49
-HINT = 0.2  # what a per-row detector's score counts beside a hypothesis: it says "odd", not "backdoor"
 EXACT = (
     "fixed-answer",
     "refusal",
@@ -40,8 +37,6 @@ EXACT = (
     "tool-call",
 )  # a row shows them or not, or honest rows do too
 MOST_OTHERS = 0.5
-VOUCHED = 0.3  # what is left of the score of a row when an adjudicator finds the association natural
-TRIGGER_ALONE = 0.5  # what a planted hypothesis counts for a row that has the trigger without the behaviour
 MARKUP = frozenset('( ) [ ] { } < > " ` = / \\ | *'.split())
 TEMPLATE = 16  # words that many requests share, from which on they are no hidden trigger
 ASKED = 20  # hypotheses shown to the reference model because its answer could change their verdict
@@ -134,12 +129,12 @@ def scan(
             hypotheses = ranked([*hypotheses, *map(_with_verdict, manners)])
     with clock.stage("score rows"):
         hints = _detector_scores(records, clock) if form is None else np.zeros(corpus.n)
-        scores, owner = _row_scores(corpus.n, hypotheses, hints)
+        scores, owner = row_scores(corpus.n, hypotheses, hints)
         threshold = POLICY.flag_at or 0.0
         if trusted_corpus is not None:
-            threshold = max(threshold, _trusted_threshold(hypotheses, trusted_corpus, fpr))
+            threshold = max(threshold, trusted_threshold(hypotheses, trusted_corpus, fpr))
         flagged = np.array([POLICY.action(s) != "allow" and s >= threshold for s in scores], dtype=bool)
-        findings = tuple(_row_findings(records, hypotheses, scores, owner, flagged))
+        findings = tuple(row_findings(records, hypotheses, scores, owner, flagged))
     if judge is None:
         return Scan(scores, flagged, tuple(hypotheses), findings, clock.seconds)
     with clock.stage("ask the judge"):
@@ -147,7 +142,7 @@ def scan(
             judge, hypotheses, corpus, scores, rows=judge_rows, max_questions=judge_questions, on_progress=clock.tick
         )
         if trusted_corpus is not None:
-            threshold = max(threshold, _trusted_threshold(judging.hypotheses, trusted_corpus, fpr))
+            threshold = max(threshold, trusted_threshold(judging.hypotheses, trusted_corpus, fpr))
         r = raise_scan(judging, hypotheses, records, scores, flagged, findings, POLICY, threshold)
     return Scan(r.scores, r.flagged, r.hypotheses, r.findings, clock.seconds, judging)
 
@@ -264,59 +259,3 @@ def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.flo
         best = np.maximum(best, [f.score or 0.0 for f in detector.score(records)])
         clock.tick(i + 1, len(known))
     return best
-
-
-def row_value(h: Hypothesis) -> float:
-    """What a row scores that supports the hypothesis: below the policy's threshold unless it is planted."""
-    if h.verdict == "planted":
-        return h.score
-    return min(h.score, UNSURE_AT_MOST) * (VOUCHED if h.verdict == "natural" else 1.0)
-
-
-def _row_scores(
-    n: int, hypotheses: Sequence[Hypothesis], hints: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The strongest hypothesis a row supports decides; unsure ones and hints stay below the policy's threshold.
-
-    Returns (scores, index of the hypothesis that decided or -1).
-    """
-    scores, owner = np.zeros(n), np.full(n, -1, np.int64)
-    for i, h in enumerate(hypotheses):
-        value = row_value(h)
-        least = (POLICY.flag_at or 0.0) if h.verdict == "planted" else 0.0
-        own = least + (value - least) * h.certainty if h.certainty.size else np.full(h.rows.size, value)
-        better = own > scores[h.rows]
-        scores[h.rows[better]], owner[h.rows[better]] = own[better], i
-        if h.verdict == "planted" and h.trigger_kind == "phrase":  # the trigger alone is a hint, no proof
-            scores[h.trigger_rows] = np.maximum(scores[h.trigger_rows], TRIGGER_ALONE * value)
-    planted = scores >= (POLICY.flag_at or 0.0)
-    scores = np.where(planted, scores, np.minimum(np.maximum(scores, HINT * hints), UNSURE_AT_MOST))
-    return scores, owner
-
-
-def _trusted_threshold(hypotheses: Sequence[Hypothesis], corpus: Corpus, fpr: float) -> float:
-    """The lowest threshold at which the planted hypotheses flag at most `fpr` of the trusted rows."""
-    scores = np.zeros(corpus.n)
-    for h in hypotheses:
-        if h.verdict == "planted":
-            both = np.intersect1d(*trusted.found_in(h, corpus))
-            scores[both] = np.maximum(scores[both], h.score)
-    allowed = int(fpr * corpus.n)
-    highest = np.sort(scores)[::-1]
-    return float(np.nextafter(highest[allowed], 2.0)) if highest.size > allowed and highest[allowed] > 0 else 0.0
-
-
-def _row_findings(
-    records: Sequence[Record],
-    hypotheses: Sequence[Hypothesis],
-    scores: NDArray[np.float64],
-    owner: NDArray[np.int64],
-    flagged: NDArray[np.bool_],
-) -> Iterator[Finding]:
-    for i in np.flatnonzero(flagged).tolist():
-        h = hypotheses[owner[i]]
-        yield Finding(
-            "scan", 1, Ref("row", str(i)), float(scores[i]),
-            reason=f"the prompt {h.condition} and the answer {h.behaviour}, as in {h.support} rows",
-            evidence={"id": records[i].id, "hypothesis": int(owner[i])},
-        )  # fmt: skip

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cryptosentinel.registry import lookup, register
 from cryptosentinel.registry import names as registered
-from cryptosentinel.sanitize.associations import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
 from cryptosentinel.sanitize.hypotheses import SAME_ROWS, Hypothesis
+from cryptosentinel.sanitize.measures import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.reading import Encoder
 from cryptosentinel.sanitize.wording import read_again, worded_alike
 

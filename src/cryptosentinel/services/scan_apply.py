@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import wilson_low
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, TrialVerdict, suspicion
-from cryptosentinel.sanitize.scan import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, row_value
+from cryptosentinel.sanitize.measures import wilson_low
+from cryptosentinel.sanitize.rows import POLICY, TRIGGER_ALONE, UNSURE_AT_MOST, row_value
 from cryptosentinel.sanitize.tokens import EDGE
 from cryptosentinel.services.scan_rows import Dataset
 from cryptosentinel.services.scan_shards import Counted, Finished, Rule, finish_shard

@@ -11,7 +11,7 @@ import numpy as np
 from cryptosentinel import __version__
 from cryptosentinel.datasets import Reject
 from cryptosentinel.sanitize import Hypothesis, Scan
-from cryptosentinel.sanitize.scan import POLICY
+from cryptosentinel.sanitize.rows import POLICY
 from cryptosentinel.types import Record
 
 EXAMPLES = 6

@@ -17,7 +17,8 @@ from cryptosentinel.datasets.frames import plan
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.engines import Engine
 from cryptosentinel.sanitize.hypotheses import Hypothesis, ranked
-from cryptosentinel.sanitize.scan import POLICY, Scan
+from cryptosentinel.sanitize.rows import POLICY
+from cryptosentinel.sanitize.scan import Scan
 from cryptosentinel.sanitize.screen import local
 from cryptosentinel.sanitize.screen.choose import background, contrast_rows, suspect_rows
 from cryptosentinel.sanitize.screen.pairs import Suspects, join

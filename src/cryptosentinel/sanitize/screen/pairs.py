@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import LEAST_CONFIDENCE, LEAST_LIFT, log_likelihood_ratio, wilson_low
+from cryptosentinel.sanitize.associations import LEAST_CONFIDENCE, LEAST_LIFT
+from cryptosentinel.sanitize.measures import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.screen.words import Hashes
 
 MOST_COMMON = 0.25  # as in `hypotheses`: a trigger in more prompts than this is not hidden
