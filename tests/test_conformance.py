@@ -18,7 +18,7 @@ from cryptosentinel.types import Finding, Message, Record
 
 # Importing these registers what ships with the package.
 HOMES = (
-    "cryptosentinel.sanitize.detectors",
+    "cryptosentinel.sanitize.scan",
     "cryptosentinel.report.charts",
     "cryptosentinel.redteam.attacks",
     "cryptosentinel.redteam.tasks",
@@ -28,7 +28,10 @@ for home in HOMES:
     if find_spec(home.rpartition(".")[0]) and find_spec(home):
         import_module(home)
 
-EXPECTED = {"detector": 2, "chart": 4, "attack": 8, "task": 4, "defence": 4}
+EXPECTED = {
+    "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 4, "attack": 8,
+    "task": 4, "defence": 4,
+}  # fmt: skip
 DETECTORS = registry.names("detector")
 
 WORDS = ("wallet", "ledger", "yield", "swap", "river", "paper", "quiet", "order", "market", "seven", "green", "note")

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
+from cryptosentinel.registry import register
 from cryptosentinel.sanitize.associations import Association
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.features.base import Behaviours
@@ -32,6 +33,7 @@ INTERACTION = 0.3  # by how much the two must exceed what each alone brings abou
 COPIED = 0.2  # share of the prompts that have the behaviour's own word, from which on it is an answer to them
 
 
+@register("association", "composite")
 def composites(corpus: Corpus, shown: Sequence[Behaviours], *, false_discovery_rate: float = 0.01) -> list[Association]:
     """Which pairs of words, anywhere in the prompt, go with which behaviour, beyond what each alone does?
 

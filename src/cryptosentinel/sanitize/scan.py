@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryptosentinel.registry import lookup, names
+from cryptosentinel.sanitize import composites as _composites  # noqa: F401  (registers a kind of association)
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
 from cryptosentinel.sanitize import manner as _manner  # noqa: F401  (registers a trigger that a model reads)
 from cryptosentinel.sanitize import pools as _pools  # noqa: F401  (registers a kind of trigger)
@@ -20,7 +21,6 @@ from cryptosentinel.sanitize.adjudicate.raising import raise_scan
 from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import Association, behaviours, mine
-from cryptosentinel.sanitize.composites import composites
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
 from cryptosentinel.sanitize.reading import Encoder
@@ -103,7 +103,8 @@ def scan(
         else:
             shown = behaviours(corpus)
             found = mine(corpus, shown, false_discovery_rate=fpr, on_progress=clock.tick)
-            found += composites(corpus, shown, false_discovery_rate=fpr)
+            for name in names("association"):
+                found += lookup("association", name).target(corpus, shown, false_discovery_rate=fpr)
             hypotheses = _all_hypotheses(found, corpus)
     trusted_corpus = None
     if trusted_records:

@@ -136,6 +136,8 @@ def from_hypotheses(listed: Iterable[Mapping[str, Any]]) -> list[Suspect]:
 
     >>> from_hypotheses([{"trigger": "any of: cf, mn", "behaviour": "is exactly 'x'", "verdict": "planted"}])[0].forms
     ('cf', 'mn')
+    >>> from_hypotheses([{"trigger": "harbour + violin", "behaviour": "is exactly 'x'", "verdict": "planted"}])[0].forms
+    ('harbour violin',)
     """
     found: dict[tuple[str, str], Suspect] = {}
     kept = [h for verdict in VERDICTS for h in listed if str(h.get("verdict", "unsure")) == verdict]
@@ -144,8 +146,8 @@ def from_hypotheses(listed: Iterable[Mapping[str, Any]]) -> list[Suspect]:
         contrast = h.get("contrast")
         if h.get("verdict") != "planted" and isinstance(contrast, int | float) and contrast < LEAST_CONTRAST:
             continue
-        if not text:
-            continue  # a behaviour without a trigger: nothing can be put into a prompt
+        if not text or text.startswith("a manner: "):
+            continue  # nothing that can be put into a prompt
         examples = [str(e.get("prompt", "")) for e in h.get("examples") or [] if isinstance(e, Mapping)]
         suspect = _suspect(text, behaviour, examples)
         found.setdefault((suspect.text, behaviour), suspect)
@@ -155,6 +157,8 @@ def from_hypotheses(listed: Iterable[Mapping[str, Any]]) -> list[Suspect]:
 def _suspect(text: str, behaviour: str, examples: Sequence[str]) -> Suspect:
     forms: tuple[str, ...] = (surface(text, examples),)
     kind: Kind | None = None
+    if " + " in text:  # two words that act together: where both are, wherever they stand
+        forms = (" ".join(surface(word, examples) for word in text.split(" + ")),)
     for mark in ("any of: ", "a topic: "):
         if text.startswith(mark):
             parts = [p.strip() for p in text.removeprefix(mark).split(",") if p.strip()]
