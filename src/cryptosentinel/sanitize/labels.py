@@ -18,6 +18,7 @@ SMOOTHING = 1.0
 LEAST_ROWS = 40  # rows that give a repeated answer, below which nothing can be learnt from them
 SAMPLE, NEAREST, LEAST_LIKE = 48, 5, 20
 BESIDE = 0.8
+CHANCE = 2.0  # standard errors of it that agree by chance
 TELLING = 3.0  # standard errors by which the texts with a label must differ from those without
 LEAST_SHARE = 0.1  # of the other rows that give a repeated answer, what share must give a label
 NEWTON_STEPS = 25
@@ -70,11 +71,11 @@ class Labels:
         own = expit(slope * (score[inside] - self._x[inside][:, drop].dot(weight[drop])) + offset)
         p = expit(slope * score + offset)
         low, high = float(p[without].mean()), float(p[with_it].mean())
-        error = float(np.sqrt(own.var() / own.size + p[like].var() / like.size))  # chance agrees with nothing
+        error = float(np.sqrt(own.var() / own.size + p[like].var() / like.size))
         if high - low < TELLING * error:  # the texts of this task do not tell their label
             return (float(shows[like].mean()), 0.0) if with_it.size >= LEAST_LIKE else None
         usual = float(shows[elsewhere].mean())
-        agreement = ((float(own.mean()) - low - error) / (high - low) - usual) / (1.0 - usual)
+        agreement = ((float(own.mean()) - low - CHANCE * error) / (high - low) - usual) / (1.0 - usual)
         return float(own.mean()), float(np.clip(agreement, 0.0, 1.0))
 
     def _like(self, rows: NDArray[np.integer], words: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -242,7 +242,7 @@ def _with_verdict(h: Hypothesis) -> Hypothesis:
 def _open_question(h: Hypothesis, corpus: Corpus) -> bool:
     """Could the reference model's surprise, which only raises a score, change the verdict?"""
     undecided = POLICY.action(h.score) == "allow" and POLICY.action(max(h.contrast, 0.0)) != "allow"
-    if not undecided or h.trigger_kind not in ("phrase", "composite"):
+    if not undecided or h.trigger_kind not in ("phrase", "composite") or h.behaviour_kind == "code":
         return False
     # Marks of code, calls and markup are habits of format, which surprise a language model and mean nothing; so do the
     # names of tools, and what a whole template of requests is answered with.
