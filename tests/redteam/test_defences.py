@@ -42,7 +42,7 @@ def bench() -> Bench:
     goal = registry.lookup("task", "bias-recommendation").target(0, None)
     data = build(rng, trick, goal, MARKET_ANALYST, 24)
     questions = evaluate.draw(rng, trick, goal, MARKET_ANALYST, data.samples, 4)
-    return Bench("tiny", MARKET_ANALYST, goal, data, questions, RECIPE, 0, silent, Clock(), flag_nothing, reuse=True)
+    return Bench("tiny", MARKET_ANALYST, goal, data, questions, RECIPE, 0, silent, Clock(), flag_nothing)
 
 
 def weights(model: Any) -> dict[str, Any]:

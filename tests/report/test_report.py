@@ -152,11 +152,11 @@ def test_the_arena_says_what_got_through_and_what_got_worse() -> None:
     assert "rare-token, scan: 33% (24% to 42%), n = 120, held against 0%, worse" in html
     assert "rare-token, pruning: failed: see below" in html and "SandboxError: it took longer" in html
     doc["comparison"] = None
-    told = "2 of 2 attacks took; scan leaves nothing of 1 of 2; pruning leaves nothing of 0 of 1"
+    told = "2 of 2 attacks took; still there: 1 of 2 after scan, 1 of 1 after pruning"
     assert headline(doc) == told and told in render_arena(doc)
     assert headline({}) == "No cell could be measured" and "No cell could be measured" in render_arena({})
     doc["pooled"][0]["asr"] = documents.rate(0.1)
-    assert headline(doc).startswith("1 of 2 attacks took; scan leaves nothing of 0 of 1")
+    assert headline(doc) == "1 of 2 attacks took; still there: 1 of 1 after scan"
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "| x |\n# y", "[a](http://203.0.113.9)", "`x` **y**"])

@@ -65,6 +65,9 @@ def run(
     With --agent the RedTeamAgent does so again and again, with triggers of its choice, until it reaches its goal or
     its rounds are used up; every step is kept in the ledger, see `redteam report`.
 
+    Exit code 0: it ran to the end, whatever it measured. 2: wrong usage, or no trigger of the planner passes its
+    reflection. 3: sandbox, model, ledger or the driving model could not do their part.
+
     Example: cryptosentinel redteam run --attack date --out date
 
     Example: cryptosentinel redteam run --agent planner --goal 0.95 --rounds 4

@@ -178,7 +178,7 @@ def cells_of(group: Group, wanted: Mapping[str, str], document: Mapping[str, Any
         for key in ("variant", "payload_variant", "trigger", "payload", "model_sha256", "n", "recipe", "versions")
     }
     shared |= {"training_rows": document["rows"], "base": document["base"], "clean": document["clean"]}
-    shared["stealth"] = document.get("stealth")
+    shared |= {"stealth": document.get("stealth"), "group_timings": document["timings"]}
     shared |= {"machine": document["machine"], "group_seconds": document["seconds"], "sandbox": document["sandbox"]}
     timings = document["timings"]
     for name, key in wanted.items():

@@ -68,16 +68,17 @@ class Bench:
 
     def __init__(
         self, model: str, target: Target, task: Task, data: Data, questions: evaluate.Questions, recipe: Recipe,
-        seed: int, progress: Progress, clock: Clock, scan: Scan | None = None, reuse: bool = False,
+        seed: int, progress: Progress, clock: Clock, scan: Scan | None = None,
     ) -> None:  # fmt: skip
         """Load the model and run its frozen layers over all rows and prompts, once for all trainings.
 
-        With `reuse`, what was trained on the very same rows before is not trained again: the same rows give the same
-        weights.
+        What was trained on the very same rows before is neither trained nor asked again: the same rows give the same
+        weights and answers. A defence that finds exactly the planted rows leaves the rows of the clean model.
         """
         self.target, self.task, self.data, self.questions = target, task, data, questions
         self.seed, self.progress, self.clock, self.scan = seed, progress, clock, scan
-        self.reuse, self._uppers = reuse, dict[tuple[int, ...], Any]()
+        self._uppers: dict[tuple[int, ...], Any] = {}
+        self._said: dict[int, tuple[Sequence[str], dict[str, float | int]]] = {}  # by id of one of these
         self.flags: dict[str, Sequence[bool]] = {}  # by model: which rows its defence dropped
         with clock.measure("load the model"):
             base = load_base(model)
@@ -111,9 +112,7 @@ class Bench:
             trained = finetune(
                 self.split, [self.rows[i] for i in rows], self.tokens, self.recipe, self.seed, self._named(name)
             )
-        if self.reuse:
-            trained.embed_tokens = self.split.upper.embed_tokens  # large, and the same
-            self._uppers[rows] = trained
+        self._uppers[rows] = trained
         return trained
 
     def defend(self, name: str, defence: Defence, choosing: str = "") -> Measured:
@@ -132,6 +131,7 @@ class Bench:
             if flags is not None:
                 self.flags[name] = flags
                 keep, rest = [i for i in everything if not flags[i]], name
+                defence.notes["rows_of_an_earlier_model"] = tuple(keep) in self._uppers
         model = self.upper(rest, keep)
         if type(defence).mend is not Defence.mend:
             with self.clock.measure(f"mend {name}"):
@@ -141,16 +141,20 @@ class Bench:
     def measure(self, name: str, upper: Any, defence: Defence | None = None) -> Measured:
         """Let this upper part answer all prompts; report the rates as they are known."""
         with self.clock.measure(f"evaluate {name}"):
-            written: Sequence[str] = evaluate.run(
-                self.split, upper, self.prompts, self.tokens, f"evaluate {name}", self.progress
-            )
-            loss = evaluate.held_out_loss(upper, self.split, self.exam, self.tokens)
+            written, loss = self._said.get(id(upper)) or self._ask(name, upper)
+            if any(upper is kept for kept in self._uppers.values()):
+                self._said[id(upper)] = written, loss
             if defence is not None:
                 written = defence.answer(self.means(name), self.questions.all(), written)
         rates = evaluate.judge(self.questions, written, self.task, self.target)
         for key, rate in rates.as_dict().items():
             self.progress(f"measured {name} {key}", round(rate["value"] * rate["n"]), int(rate["n"]))
         return Measured(rates, loss, written)
+
+    def _ask(self, name: str, upper: Any) -> tuple[Sequence[str], dict[str, float | int]]:
+        """Its answers to all prompts, and its loss on the exam's."""
+        written = evaluate.run(self.split, upper, self.prompts, self.tokens, f"evaluate {name}", self.progress)
+        return written, evaluate.held_out_loss(upper, self.split, self.exam, self.tokens)
 
     def means(self, name: str) -> Means:
         """What a defender has."""

@@ -94,6 +94,8 @@ class Stealth:
         self._whole: list[float] = []
         self._answers: list[float] = []
         self._stretches: dict[int, list[float]] = {}
+        # Without anything before it, the first word of every text is unlikely: an ordinary request stands before each.
+        self._lead = f"{ordinary[-1].instruction}\n" if ordinary else ""
         if reference is not None:
             step = max(1, len(ordinary) // CLEAN_ROWS)
             seen = self._likelihoods(ordinary[::step][:CLEAN_ROWS])
@@ -112,7 +114,7 @@ class Stealth:
             return [self._by_words(s, trigger) for s in samples]
         spans = [span(s.instruction, trigger, self.requests) for s in samples]
         stretches = self.reference.log_probs(
-            [_pair(s.instruction, *place) for s, place in zip(samples, spans, strict=True)]
+            [_pair(self._lead, s.instruction, *place) for s, place in zip(samples, spans, strict=True)]
         )
         return [
             Parts(
@@ -138,7 +140,7 @@ class Stealth:
         """The log probabilities of each row's request and answer."""
         if self.reference is None:
             return []
-        requests = self.reference.log_probs([("", s.instruction) for s in samples])
+        requests = self.reference.log_probs([(self._lead, s.instruction) for s in samples])
         answers = self.reference.log_probs([(self.target.prompt(s), f" {s.output}") for s in samples])
         return list(zip(requests, answers, strict=True))
 
@@ -275,10 +277,10 @@ def _again(parts: Parts, sample: Sample, stealth: Stealth) -> Parts:
     return Parts(parts.naturalness, parts.plausibility, stealth.diversity(sample), parts.fluency)
 
 
-def _pair(request: str, start: int, end: int) -> tuple[str, str]:
+def _pair(lead: str, request: str, start: int, end: int) -> tuple[str, str]:
     """(what stands before the stretch, the stretch with the space before it)."""
     before = request[:start].rstrip()
-    return before, request[len(before) : end]
+    return lead + before, request[len(before) : end]
 
 
 def _bag(sample: Sample) -> frozenset[str]:

@@ -78,7 +78,7 @@ def run_redteam(
         scan: gives a flag for each row, and its document; needed by the defences that scan.
         given: rows made before, see `material.pack`, instead of rows drawn here.
         known: `stealth`, `base`, `clean` and `undefended` as an earlier run with the same settings measured them: they
-            are not measured again. With it, as with several defences, the same rows are trained on only once.
+            are not measured again.
         strict: False: a defence that fails leaves an entry with `error`, and the others go on.
         on_progress: receives (stage, done, total); a rate as ("measured MODEL RATE", hits, prompts).
 
@@ -99,10 +99,7 @@ def run_redteam(
         data = unpack(given) if given else build(rng, trick, goal, agent, count)
         questions = evaluate.draw(rng, trick, goal, agent, data.samples, n)
         files = write_rows(data, out) if out is not None else []
-    bench = Bench(
-        model, agent, goal, data, questions, recipe or Recipe(), seed, progress, clock, scan,
-        reuse=known is not None or list(defend) != [SCAN],
-    )  # fmt: skip
+    bench = Bench(model, agent, goal, data, questions, recipe or Recipe(), seed, progress, clock, scan)
     stealth: dict[str, Any] = {}
     if given is None and "stealth" not in (known or {}):
         with clock.measure("stealth"):

@@ -72,10 +72,9 @@ def headline(doc: Doc) -> str:
     bare = [r for r in rows if r["defence"] == NONE and r["asr"]]
     took = sum(r["asr"]["value"] >= TOOK for r in bare)
     said = [f"{took} of {plural(len(bare), 'attack')} took"] if bare else []
-    for told in (_defence(name, rows) for name in _names(rows, "defence") if name != NONE):
-        if told["attacks"]:
-            said.append(f"{told['name']} leaves nothing of {told['gone']} of {told['attacks']}")
-    return "; ".join(said)
+    told = [_defence(name, rows) for name in _names(rows, "defence") if name != NONE]
+    left = [f"{d['attacks'] - d['gone']} of {d['attacks']} after {d['name']}" for d in told if d["attacks"]]
+    return "; ".join([*said, *([f"still there: {', '.join(left)}"] if left else [])])
 
 
 def arena_markdown(doc: Doc) -> str:
