@@ -59,7 +59,7 @@ def mean_log_probs(
 
 
 def mean_states(
-    model: Any, tokenizer: Any, texts: Sequence[str], *, text_tokens: int = 96, batch_tokens: int = 2048
+    model: Any, tokenizer: Any, texts: Sequence[str], *, text_tokens: int = 96, batch_tokens: int = 512
 ) -> NDArray[np.float32]:
     """What do the lower layers make of each text? Mean hidden states of two layers, float32[n, 2, width].
 

@@ -13,7 +13,7 @@ from cryptosentinel.sanitize.screen.pairs import Suspects
 from cryptosentinel.sanitize.screen.words import Hashes
 
 SUSPECT_ROWS = 3_000
-MOST_GROUPS = 80
+MOST_GROUPS = 60
 BACKGROUND = 4_000
 OF_ONE = 60  # rows of one suspect
 MOST_SUSPECTS = 6_000
