@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import cryptosentinel.agentspec.predicates  # noqa: F401  registers those that come with the package
 from cryptosentinel.agentspec.compile import build, compiled, leaves
@@ -109,8 +110,8 @@ def _check_leaf(leaf: object) -> None:
         compiled(leaf, Total)
 
 
-def described(rule: Rule) -> dict[str, object]:
-    """What is in this rule, for a list of them?"""
+def described(rule: Rule) -> dict[str, Any]:
+    """What is in this rule, for a list of them? `facts` are those that it names; a predicate may ask for its own."""
     facts = sorted({str(r) for leaf in leaves(rule.condition) for r in _references(leaf) if r.root == "fact"})
     return {
         "id": rule.id,

@@ -145,9 +145,21 @@ def _compare(of: Compare, total_of: TotalOf) -> Test:
     first = number(left, total_of)
     if isinstance(right, Literal_):
         fixed = number(right, total_of)(None)  # type: ignore[arg-type]  # a literal asks no event
+        if isinstance(left, Reference):
+            return _compare_fixed(left, compare, fixed)
         return lambda context: compare(first(context), fixed)
     second = number(right, total_of)
     return lambda context: compare(first(context), second(context))
+
+
+def _compare_fixed(of: Reference, compare: Callable[[Any, Any], bool], fixed: Decimal) -> Test:
+    key = of.written
+
+    def test(context: Context) -> bool:  # the commonest condition by far, in as few calls as can be
+        known = context.amounts.get(key)
+        return compare(context.amount(of) if known is None else known, fixed)
+
+    return test
 
 
 def number(of: Value, total_of: TotalOf) -> Callable[[Context], Decimal]:
@@ -160,7 +172,7 @@ def number(of: Value, total_of: TotalOf) -> Callable[[Context], Decimal]:
         case Literal_(value) if isinstance(value, Decimal):
             return lambda _: value
         case Reference(root) if root not in FIELDS:
-            key = str(of)
+            key = of.written
 
             def read(context: Context) -> Decimal:
                 known = context.amounts.get(key)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from cryptosentinel.agentspec.conditions import Conditions
 from cryptosentinel.agentspec.problems import Report, nearest
 from cryptosentinel.agentspec.reader import SkipError
@@ -17,6 +20,7 @@ from cryptosentinel.agentspec.syntax import (
 )
 from cryptosentinel.agentspec.tokens import tokens
 
+T = TypeVar("T")
 _SURE = 0.84  # this near to an event's name, a tool's name is taken for a slip
 
 
@@ -55,26 +59,44 @@ class _Parser(Conditions):
         self._depth = 0
         at = self.expect("rule").at
         name = self.next_of("id", "an id such as @large-trade")
-        self.expect("trigger")
-        triggers = [self._trigger()]
-        while self.accept(",") or (self.peek.kind in ("string", "name") and self.peek.text not in ("check", "enforce")):
-            triggers.append(self._trigger())
-        self.expect("check")
-        condition = self.condition()
-        self.expect("enforce")
-        enforcements = [self._enforcement()]
-        while self.accept(",") or not self.at("end"):
-            enforcements.append(self._enforcement())
+        triggers = self._section("trigger", self._triggers)
+        condition = self._section("check", self.condition)
+        enforcements = self._section("enforce", self._enforcements)
         self.expect("end")
-        return Rule(name.text[1:], tuple(triggers), condition, tuple(enforcements), at)
+        if triggers is None or condition is None or enforcements is None:
+            raise SkipError
+        return Rule(name.text[1:], triggers, condition, enforcements, at)
+
+    def _section(self, keyword: str, read: Callable[[], T]) -> T | None:
+        """What a section says; None if it cannot be read, and then the next one is."""
+        try:
+            self.expect(keyword)
+            return read()
+        except SkipError:
+            while not (self.at("check", "enforce", "end") or self.at_end() or self._begins_rule()):
+                self.advance()
+            return None
+
+    def _begins_rule(self) -> bool:
+        return self.at("rule") and self.peek_after.kind == "id"
+
+    def _triggers(self) -> tuple[Trigger, ...]:
+        found = [self._trigger()]
+        while self.accept(",") or (self.peek.kind in ("string", "name") and not self.at("check", "enforce", "end")):
+            found.append(self._trigger())
+        return tuple(found)
+
+    def _enforcements(self) -> tuple[Enforcement, ...]:
+        found = [self._enforcement()]
+        while self.accept(",") or not self.at("end"):
+            found.append(self._enforcement())
+        return tuple(found)
 
     def skip_rule(self) -> None:
         """Go on at the next rule."""
-        while not self.at_end():
-            if self.accept("end"):
-                return
+        while not self.at_end() and not self.accept("end"):
             self.advance()
-            if self.at("rule") and self.peek_after.kind == "id":
+            if self._begins_rule():
                 return
 
     def _trigger(self) -> Trigger:

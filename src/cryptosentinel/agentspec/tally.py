@@ -39,8 +39,8 @@ class Tally:
 
     >>> tally = Tally(within_s=60)
     >>> for time, amount in ((0, 5), (30, 7), (61, 1)):
-    ...     tally.add(time, "", Decimal(amount))
-    >>> tally.read("").count, tally.read("").sum
+    ...     _ = tally.add(time, "", Decimal(amount))
+    >>> tally.read(61, "").count, tally.read(61, "").sum
     (2, Decimal('8'))
     """
 
@@ -53,7 +53,7 @@ class Tally:
         self._entries: deque[tuple[float, Hashable, Item]] = deque()
         self._cells: dict[Hashable, Cell] = {}
 
-    def add(self, time: float, group: Hashable, item: Item) -> None:
+    def add(self, time: float, group: Hashable, item: Item) -> Cell:
         """One more entry; an unreadable group could be any, so it spoils them all while it counts."""
         self.advance(time)
         cell = self._cells.get(group)
@@ -68,10 +68,12 @@ class Tally:
             cell.values[item] = cell.values.get(item, 0) + 1
         if self._within_s is not None:
             self._entries.append((self._clock, group, item))
+        return cell
 
     def advance(self, time: float) -> None:
         """Let go what is too old by now."""
-        self._clock = max(self._clock, time)
+        if time > self._clock:
+            self._clock = time
         if self._within_s is None:
             return
         oldest, entries = self._clock - self._within_s, self._entries
@@ -93,15 +95,19 @@ class Tally:
             if not cell.values[item]:
                 del cell.values[item]
 
-    def read(self, group: Hashable) -> Cell:
-        """What there is for this group.
+    def read(self, time: float, group: Hashable) -> Cell:
+        """What there is for this group by now.
 
         Raises:
             UnreadableError: an entry that counts has a value, or a group, that could not be read.
         """
-        cell = self._cells.get(group) or Cell()
+        self.advance(time)
+        return self.sound(self._cells.get(group) or Cell())
+
+    def sound(self, cell: Cell) -> Cell:
+        """This cell, if all that counts could be read."""
         if cell.unreadable or UNREADABLE in self._cells:
-            raise UnreadableError("an earlier event of the window could not be read, so its total is unknown")
+            raise UnreadableError("an event of the window could not be read, so its total is unknown")
         return cell
 
 
@@ -118,14 +124,13 @@ class Tallies:
         self._runs: dict[str, dict[str, Tally]] = {}
 
     def of(self, event: Event) -> Tally:
-        """The tally that this event belongs to, as of its time."""
-        tally = self._all if self._scope == "all" else self._of_run(event)
-        tally.advance(event.time)
-        return tally
-
-    def _of_run(self, event: Event) -> Tally:
-        agents = self._runs.setdefault(event.run_id, {})
+        """The tally that this event belongs to."""
+        if self._scope == "all":
+            return self._all
         agent = event.agent if self._scope == "agent" else ""
+        agents = self._runs.get(event.run_id)
+        if agents is None:
+            agents = self._runs[event.run_id] = {}
         tally = agents.get(agent)
         if tally is None:
             tally = agents[agent] = Tally(self._within_s)

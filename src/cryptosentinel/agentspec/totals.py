@@ -9,7 +9,7 @@ from decimal import Decimal
 from cryptosentinel.agentspec.amounts import UnreadableError, amount
 from cryptosentinel.agentspec.context import Context
 from cryptosentinel.agentspec.syntax import Aggregate, Reference
-from cryptosentinel.agentspec.tally import UNREADABLE, Item, Tallies, Unreadable
+from cryptosentinel.agentspec.tally import UNREADABLE, Cell, Item, Tallies, Tally, Unreadable
 
 _TEXT = 200  # a longer text is remembered by its digest
 
@@ -17,7 +17,7 @@ _TEXT = 200  # a longer text is remembered by its digest
 class Total:
     """One aggregate of a rule file and what it has counted."""
 
-    __slots__ = ("_by", "_of", "_tallies", "_total")
+    __slots__ = ("_by", "_last", "_of", "_tallies", "_total")
 
     def __init__(self, aggregate: Aggregate) -> None:
         """Nothing was seen yet."""
@@ -25,11 +25,13 @@ class Total:
         self._of = aggregate.of
         self._by = aggregate.window.by
         self._tallies = Tallies(aggregate.window.within, aggregate.window.scope)
+        self._last: tuple[Context, Tally, Cell] | None = None  # what was counted last is mostly read next
 
     def add(self, context: Context) -> None:
         """Count this event."""
         group = "" if self._by is None else _read(group_of, context, self._by)
-        self._tallies.of(context.event).add(context.event.time, group, self._item(context))
+        tally = self._tallies.of(context.event)
+        self._last = context, tally, tally.add(context.event.time, group, self._item(context))
 
     def _item(self, context: Context) -> Item:
         if self._of is None:
@@ -42,8 +44,11 @@ class Total:
         Raises:
             UnreadableError: something that counts could not be read.
         """
-        group = "" if self._by is None else group_of(context, self._by)
-        cell = self._tallies.of(context.event).read(group)
+        if self._last is not None and self._last[0] is context:
+            cell = self._last[1].sound(self._last[2])
+        else:
+            group = "" if self._by is None else group_of(context, self._by)
+            cell = self._tallies.of(context.event).read(context.event.time, group)
         if self._total == "sum":
             return cell.sum
         return Decimal(cell.count if self._total == "count" else len(cell.values))

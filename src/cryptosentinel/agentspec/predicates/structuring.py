@@ -75,7 +75,8 @@ class Structuring:
         """Is it just below, and are there enough of them?"""
         if not self._is_just_below(context):
             return False
-        return self._tallies.of(context.event).read(self._group(context)).count >= self._times
+        event = context.event
+        return self._tallies.of(event).read(event.time, self._group(context)).count >= self._times
 
     def forget(self, run_id: str) -> None:
         """Drop what belongs to a run that is over."""
