@@ -96,8 +96,9 @@ class Conditions(Reader):
                 return Constant(left.value, token.at)
             self.fail(self.peek.at, f"expected a comparison after {left}, got {self.said(self.peek)}")
         compared = Compare(left, operator, self._value(), token.at)
+        again = self.peek.at
         if self._comparison()[0] is not None:
-            self.fail(self.peek.at, "two values are compared at a time; join comparisons with 'and'")
+            self.fail(again, "two values are compared at a time; join comparisons with 'and'")
         return Not(compared) if negated else compared
 
     def _comparison(self) -> tuple[Comparison | None, bool]:

@@ -42,12 +42,15 @@ def parse(text: str) -> tuple[Rule, ...]:
 def parse_into(text: str, report: Report) -> tuple[Rule, ...]:
     """The rules that can be read; the rest is reported."""
     parser = _Parser(tokens(text, report), report)
+    odd = list(report.problems)
     rules: list[Rule] = []
     while not parser.at_end():
         try:
             rules.append(parser.rule())
         except SkipError:
             parser.skip_rule()
+    lines = {p.line for p in odd}  # what a line means is not known where its words are not
+    report.problems = odd + [p for p in report.problems[len(odd) :] if p.line not in lines]
     if not rules and not report.problems:
         report.add((1, 1), "no rule here; a file with nothing to enforce is refused")
     return tuple(rules)
@@ -56,19 +59,19 @@ def parse_into(text: str, report: Report) -> tuple[Rule, ...]:
 class _Parser(Conditions):
     def rule(self) -> Rule:
         """`rule @id trigger EVENT... check CONDITION enforce ENFORCEMENT... end`."""
-        self._depth = 0
         at = self.expect("rule").at
         name = self.next_of("id", "an id such as @large-trade")
         triggers = self._section("trigger", self._triggers)
         condition = self._section("check", self.condition)
         enforcements = self._section("enforce", self._enforcements)
-        self.expect("end")
         if triggers is None or condition is None or enforcements is None:
             raise SkipError
+        self.expect("end")
         return Rule(name.text[1:], triggers, condition, enforcements, at)
 
     def _section(self, keyword: str, read: Callable[[], T]) -> T | None:
         """What a section says; None if it cannot be read, and then the next one is."""
+        self._depth = 0
         try:
             self.expect(keyword)
             return read()
@@ -88,16 +91,14 @@ class _Parser(Conditions):
 
     def _enforcements(self) -> tuple[Enforcement, ...]:
         found = [self._enforcement()]
-        while self.accept(",") or not self.at("end"):
+        while self.accept(",") or not (self.at("end") or self.at_end()):
             found.append(self._enforcement())
         return tuple(found)
 
     def skip_rule(self) -> None:
         """Go on at the next rule."""
-        while not self.at_end() and not self.accept("end"):
+        while not (self.at_end() or self._begins_rule() or self.accept("end")):
             self.advance()
-            if self._begins_rule():
-                return
 
     def _trigger(self) -> Trigger:
         token = self.peek

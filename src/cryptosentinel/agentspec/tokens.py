@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_ODD = re.compile(r"""[^\s()\[\]{},:=<>!&|"'\#@]+""")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
 _SAME = {"&": "and", "&&": "and", "|": "or", "||": "or", "!": "not"}
@@ -63,8 +64,10 @@ def tokens(text: str, report: Report) -> list[Token]:
         at = (line, place - line_start + 1)
         match = _TOKEN.match(text, place)
         if match is None:
-            report.add(at, f"unexpected character {text[place]!r}")
-            place += 1
+            odd = _ODD.match(text, place)
+            word = odd.group() if odd else text[place]
+            report.add(at, f"unexpected {shown(word)}; names are of a-z, A-Z, 0-9 and _")
+            place += len(word)
             continue
         kind, word = str(match.lastgroup), match.group()
         place = match.end()

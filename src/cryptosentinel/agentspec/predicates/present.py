@@ -10,7 +10,7 @@ from cryptosentinel.registry import register
 
 @register("predicate", "present")
 def present(value: Operand) -> Test:
-    """Does the event have this value? A null counts as absent.
+    """Does the event have this value, and is it not null?
 
     The way to say that a value may be missing: `check present(arg.memo) and arg.memo matches "urgent"`. Arguments
     that cannot be read at all are not "absent": then nothing is decided.
