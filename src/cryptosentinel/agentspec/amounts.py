@@ -8,10 +8,11 @@ from typing import Any
 from cryptosentinel.agentspec.problems import shown
 from cryptosentinel.errors import DataError
 
-_PLACES = 60  # on either side of the point: more than any currency has, and few enough to add up without rounding
+_BEFORE, _AFTER = 80, 60  # places: more than any currency has, and few enough to add up without rounding
 _TEXT = 200
+ZERO = Decimal(0)
 _BITS = 256
-_EXACT = Context(prec=4 * _PLACES, traps=[Inexact, InvalidOperation, Overflow])
+_EXACT = Context(prec=2 * (_BEFORE + _AFTER), traps=[Inexact, InvalidOperation, Overflow])
 
 
 class UnreadableError(DataError):
@@ -22,7 +23,7 @@ def amount(value: Any) -> Decimal:
     """Which number is this? Exact: a float is taken as it is printed, a text must be a plain number.
 
     Raises:
-        UnreadableError: it is no finite number, or has more than 60 places before or after the point.
+        UnreadableError: it is no finite number, or has more than 80 places before the point or 60 after it.
 
     >>> amount("2500.10"), amount(0.1), amount(7)
     (Decimal('2500.10'), Decimal('0.1'), Decimal('7'))
@@ -51,7 +52,9 @@ def amount(value: Any) -> Decimal:
     if not number.is_finite():
         raise UnreadableError(f"not a finite number: {number}")
     exponent = number.as_tuple().exponent
-    if number and (number.adjusted() >= _PLACES * 2 or int(exponent) < -_PLACES):
+    if not number:
+        return ZERO
+    if number.adjusted() >= _BEFORE or int(exponent) < -_AFTER:
         raise UnreadableError(f"a number out of range: {shown(str(value))}")
     return number
 

@@ -42,7 +42,10 @@ HOLD = (Measure("user_inspection"),)
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A rule that fired, or that could not be decided (the finding's status is then "error", the measure a hold)."""
+    """A rule that fired, or that could not be decided (the finding's status is then "error", the measure a hold).
+
+    `rule` is "event" where the event itself could not be used, so that no rule could be chosen.
+    """
 
     rule: str
     finding: Finding
@@ -104,7 +107,7 @@ class Engine:
         is a firing with a finding of status "error": the policy holds it.
         """
         if problem := _unusable(event):
-            return [Firing("", _finding(event, "error", problem), HOLD)]
+            return [Firing("event", _finding(event, "error", problem), HOLD)]
         with self._lock:
             rules, totals = self._plan(event)
             context = Context(event, signals)

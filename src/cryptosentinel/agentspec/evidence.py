@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cryptosentinel.agentspec.amounts import UnreadableError
 from cryptosentinel.agentspec.compile import leaves, number
 from cryptosentinel.agentspec.context import Context
 from cryptosentinel.agentspec.syntax import Aggregate, Compare, Literal_, Predicate, Reference, Rule, Score
@@ -21,7 +20,7 @@ def evidence(rule: Rule, context: Context, total_of: Callable[[Aggregate], Total
         try:
             said = context.value(value) if isinstance(value, Reference) else number(value, total_of)(context)
             values[str(value)] = str(said)[:_TEXT]
-        except UnreadableError:  # not needed for the decision: an `or` was settled before it
+        except Exception:  # one value of many; the decision did not need it, or it cannot be shown
             values[str(value)] = None
     return {"rule": rule.id, "line": rule.at[0], "values": values}
 

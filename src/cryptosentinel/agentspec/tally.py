@@ -7,11 +7,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from cryptosentinel.agentspec.amounts import UnreadableError, minus, plus
+from cryptosentinel.agentspec.amounts import ZERO, UnreadableError, minus, plus
 from cryptosentinel.agentspec.syntax import Duration, Scope
 from cryptosentinel.types import Event
-
-ZERO = Decimal(0)
 
 
 class Unreadable:
