@@ -39,11 +39,12 @@ def datatrove(file: Path, folder: Path) -> None:
     from datatrove.pipeline.dedup.minhash import MinhashConfig
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers.jsonl import JsonlWriter
+    from datatrove.utils.hashing import HashConfig
 
     def adapt(self: object, data: dict[str, str], path: str, number: int | str) -> dict[str, str]:
         return {"text": f"{data['instruction']}\n{data['input']}\n{data['output']}", "id": f"{path}/{number}"}
 
-    config = MinhashConfig()
+    config = MinhashConfig(hash_config=HashConfig(hash_fc="sha1"))  # xxhash 4 refuses its default
     source = folder / "source"
     source.mkdir(parents=True)
     for part in range(2):
