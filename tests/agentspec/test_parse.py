@@ -179,6 +179,7 @@ WRONG = {
     "string without end": (rule('text matches "a'), 3, 20, "a string that does not end"),
     "comment without end": ("/* a", 1, 1, "a comment that does not end"),
     "unknown escape": (rule(r'text matches "a\d"'), 3, 22, "a backslash is written"),
+    "half a character": (rule(r'text matches "a\uD800"'), 3, 22, "is no character"),
     "odd number": (rule("arg.x > 10min"), 3, 15, "'10min' is no number"),
     "odd sign": (rule("arg.x > $5"), 3, 15, "unexpected '$5'"),
     "letter of another script": (rule("arg.аmount > 5"), 3, 10, "unexpected '.аmount'"),

@@ -90,10 +90,12 @@ def tokens(text: str, report: Report) -> list[Token]:
 
 def _unescape(inside: str, at: tuple[int, int], report: Report) -> str:
     def replaced(match: re.Match[str]) -> str:
-        if match[1]:
+        column = at[1] + 1 + match.start()
+        if match[1] and not 0xD800 <= int(match[1], 16) <= 0xDFFF:
             return chr(int(match[1], 16))
-        if match[2] not in _ESCAPES:
-            column = at[1] + 1 + match.start()
+        if match[1]:
+            report.add((at[0], column), f"{match[0]} is no character; write it as it is")
+        elif match[2] not in _ESCAPES:
             report.add((at[0], column), f"unknown escape {match[0]!r}; a backslash is written \\\\")
         return _ESCAPES.get(match[2], "")
 
