@@ -237,6 +237,13 @@ def test_a_firing_shows_its_numbers() -> None:
     assert (firing.finding.subject.kind, firing.finding.subject.id) == ("event", "e")
 
 
+def test_a_firing_can_be_written_down_whatever_it_is_about() -> None:
+    for odd in ("\ud800", "\x1b[2J\u202e", "a" * 10_000, 10**5000, object()):
+        for found in (engine("present(arg.x)").check(call(x=odd)), engine("arg.x > 5").check(call(x=odd))):
+            text = json.dumps([asdict(f.finding) for f in found], ensure_ascii=False, allow_nan=False)
+            assert len(text.encode("utf-8")) < 2_000
+
+
 def test_nothing_changes_the_rules_but_who_starts_the_engine() -> None:
     assert [name for name in dir(Engine) if not name.startswith("_")] == ["check", "forget"]
     with pytest.raises(AttributeError):

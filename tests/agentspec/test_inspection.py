@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from agentspec_events import call, engine  # type: ignore[import-not-found]
 
 EVENT = call("swap", amount=5000, memo="\x1b[2Jpaid\u202e")
-FIRINGS = tuple(engine("arg.amount > 1", enforce="user_inspection").check(EVENT))
+FIRINGS = tuple(engine("arg.amount > 1", enforce='user_inspection("who?")').check(EVENT))
 
 
 class Typed:
@@ -71,6 +71,7 @@ def test_what_is_shown_has_the_numbers_and_no_control_characters() -> None:
     terminal = Typed("reject\n")
     asked(terminal)
     assert "swap by Trader" in terminal.shown[0]
+    assert "note: who?" in terminal.shown[0]
     assert "amount: 5000" in terminal.shown[0]
     assert all(c.isprintable() or c == "\n" for c in "".join(terminal.shown))
 

@@ -34,7 +34,20 @@ from cryptosentinel.agentspec.syntax import (
 )
 from cryptosentinel.agentspec.tokens import KEYWORDS
 
-RESERVED = KEYWORDS | {"true", "false", "arg", "fact", "count", "sum", "distinct", "semantic_score", *FIELDS}
+RESERVED = KEYWORDS | {
+    "true",
+    "false",
+    "arg",
+    "fact",
+    "count",
+    "sum",
+    "distinct",
+    "semantic_score",
+    "True",
+    "False",
+    "any",
+    *FIELDS,
+}
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,6}(\.[a-z0-9_]{1,4})?", fullmatch=True).filter(
     lambda n: n.partition(".")[0] not in RESERVED and n not in RESERVED
 )
@@ -100,7 +113,11 @@ rules = st.builds(
     ).map(tuple),
     st.recursive(simple, compound, max_leaves=6),
     st.lists(
-        st.one_of(actions, st.builds(Enforcement, st.sampled_from([e for e in ENFORCEMENTS if e != "invoke_action"]))),
+        st.one_of(
+            actions,
+            st.builds(Enforcement, st.just("user_inspection"), note=texts),
+            st.builds(Enforcement, st.sampled_from([e for e in ENFORCEMENTS if e != "invoke_action"])),
+        ),
         min_size=1,
         max_size=2,
     ).map(tuple),
@@ -179,6 +196,7 @@ WRONG = {
     "string without end": (rule('text matches "a'), 3, 20, "a string that does not end"),
     "comment without end": ("/* a", 1, 1, "a comment that does not end"),
     "unknown escape": (rule(r'text matches "a\d"'), 3, 22, "a backslash is written"),
+    "half a character": (rule(r'text matches "a\uD800"'), 3, 22, "is no character"),
     "odd number": (rule("arg.x > 10min"), 3, 15, "'10min' is no number"),
     "odd sign": (rule("arg.x > $5"), 3, 15, "unexpected '$5'"),
     "letter of another script": (rule("arg.аmount > 5"), 3, 10, "unexpected '.аmount'"),
@@ -190,6 +208,8 @@ WRONG = {
     "unknown window event": (rule("count(event=swap) > 3"), 3, 19, "a tool is named by tool="),
     "unknown score": (rule("semantic_score(suspicious) > 0.5"), 3, 22, "(did you mean 'suspicion'?)"),
     "enforcement with arguments": (rule(enforce="stop(1)"), 4, 13, "stop takes no arguments"),
+    "note that is none": (rule(enforce="user_inspection(1)"), 4, 25, "a text in quotes"),
+    "tool with a space": (rule(trigger="turn on"), 2, 14, "a name with a space is quoted"),
     "two of one name": (f"{rule()}\n{rule()}", 6, 1, "two rules are called @r; the first is on line 1"),
 }  # fmt: skip
 
@@ -231,7 +251,7 @@ def test_the_published_style_loads() -> None:
     text = """
         // several on lines of their own, dotted names, both kinds of junction, comments of every kind
         rule @to_home
-        trigger act.send.mail   # a dotted tool
+        trigger act.send.mail | any.post   # a dotted tool, and one of any toolkit
         check
             !mail.is_home(5) | mail.is_far
             mail.is_open & !mail.is_known
@@ -245,7 +265,7 @@ def test_the_published_style_loads() -> None:
     def known(name: str, *given_values: Decimal) -> Predicate:
         return Predicate(name, tuple(Literal_(v) for v in given_values))
 
-    assert found.triggers == (Trigger("act.send.mail", True),)
+    assert found.triggers == (Trigger("act.send.mail", True), Trigger("post", True))
     assert found.condition == Junction(
         "and",
         (
@@ -255,6 +275,12 @@ def test_the_published_style_loads() -> None:
     )
     assert [e.name for e in found.enforcements] == ["llm_self_examine", "invoke_action"]
     assert dict(found.enforcements[1].arguments)["to"] == Reference("arg", ("home",))
+
+
+def test_truths_may_be_capital_and_a_person_may_be_told_something() -> None:
+    (found,) = parse(rule("True and not False", enforce='user_inspection("who asked for this?")'))
+    assert found.condition == Junction("and", (Constant(True), Not(Constant(False))))
+    assert found.enforcements == (Enforcement("user_inspection", note="who asked for this?"),)
 
 
 def test_a_trigger_must_be_a_tool_that_there_is_where_they_are_named() -> None:

@@ -88,6 +88,14 @@ def test_results_of_a_tool_can_be_counted() -> None:
     assert running.check(call("pay"))
 
 
+def test_an_event_that_comes_late_counts_as_of_now() -> None:
+    running = engine("count(tool=swap, within=7s) >= 1", "look")
+    assert running.check(call("look", 10.0)) == []
+    running.check(call("swap", 5.0))
+    assert running.check(call("look", 16.0))
+    assert running.check(call("look", 17.5)) == []
+
+
 def test_sums_are_exact() -> None:
     running = engine("sum(arg.amount, within=10s) >= 0.3", "any", "none")
     for i in range(1000):

@@ -30,11 +30,15 @@ POLICY = Policy("agentspec", flag_at=0.3, hold_at=0.5, block_at=0.9)
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is to be done about an event: the guard carries it out. `action` and `arguments` are invoke_action's."""
+    """What is to be done about an event: the guard carries it out.
+
+    `action` and `arguments` are invoke_action's; `note` is what the rule tells the person who inspects.
+    """
 
     name: str
     action: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 HOLD = (Measure("user_inspection"),)
@@ -202,12 +206,9 @@ def _undecided(rule: Rule, event: Event, error: Exception) -> Firing:
 
 def _measure(of: Enforcement, context: Context) -> Measure:
     if not of.action:
-        return _PLAIN[of.name]
+        return Measure(of.name, note=of.note)
     given = {k: _plain(v) if isinstance(v, Literal_) else context.value(v) for k, v in of.arguments}
     return Measure(of.name, of.action, given)
-
-
-_PLAIN = {name: Measure(name) for name in SCORES}
 
 
 def _plain(literal: Literal_) -> Any:

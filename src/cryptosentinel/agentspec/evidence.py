@@ -19,7 +19,7 @@ def evidence(rule: Rule, context: Context, total_of: Callable[[Aggregate], Total
     for value in _values(rule):
         try:
             said = context.value(value) if isinstance(value, Reference) else number(value, total_of)(context)
-            values[str(value)] = str(said)[:_TEXT]
+            values[str(value)] = str(said)[:_TEXT].encode("utf-8", "replace").decode()
         except Exception:  # one value of many; the decision did not need it, or it cannot be shown
             values[str(value)] = None
     return {"rule": rule.id, "line": rule.at[0], "values": values}

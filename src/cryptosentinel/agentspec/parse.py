@@ -18,7 +18,7 @@ from cryptosentinel.agentspec.syntax import (
     Rule,
     Trigger,
 )
-from cryptosentinel.agentspec.tokens import tokens
+from cryptosentinel.agentspec.tokens import Token, tokens
 
 T = TypeVar("T")
 _SURE = 0.84  # this near to an event's name, a tool's name is taken for a slip
@@ -85,8 +85,12 @@ class _Parser(Conditions):
 
     def _triggers(self) -> tuple[Trigger, ...]:
         found = [self._trigger()]
-        while self.accept(",") or (self.peek.kind in ("string", "name") and not self.at("check", "enforce", "end")):
+        while self.accept(",") or self.accept("or"):
             found.append(self._trigger())
+        if not self.at("check"):
+            self.fail(
+                self.peek.at, f"expected ',' or 'check', got {self.said(self.peek)}; a name with a space is quoted"
+            )
         return tuple(found)
 
     def _enforcements(self) -> tuple[Enforcement, ...]:
@@ -110,6 +114,9 @@ class _Parser(Conditions):
         self.next_of("name", f"an event ({', '.join(EVENTS)}) or a tool's name")
         if token.text in EVENTS:
             return Trigger(token.text, False, token.at)
+        toolkit, _, tool = token.text.partition(".")
+        if toolkit == "any":  # of any toolkit
+            return Trigger(tool, True, token.at)
         if hint := nearest(token.text, EVENTS, _SURE):
             self.report.add(
                 token.at, f"no event is called {token.text!r}; if a tool is, write it in quotes", hint
@@ -122,9 +129,7 @@ class _Parser(Conditions):
         if name not in ENFORCEMENTS:
             self.fail(token.at, f"unknown enforcement {token.text!r}", nearest(name, ENFORCEMENTS))
         if name != "invoke_action":
-            if self.at("("):
-                self.fail(self.peek.at, f"{token.text} takes no arguments")
-            return Enforcement(name, at=token.at)
+            return Enforcement(name, note=self._note(token), at=token.at)
         self.expect("(")
         action = self.peek
         if action.kind not in ("name", "string") or not (action.value or action.text.strip("\"'")):
@@ -138,7 +143,17 @@ class _Parser(Conditions):
                     self.expect(",")
                 arguments.append(self._entry([key for key, _ in arguments]))
         self.expect(")")
-        return Enforcement(name, action.value or action.text, tuple(arguments), token.at)
+        return Enforcement(name, action.value or action.text, tuple(arguments), at=token.at)
+
+    def _note(self, token: Token) -> str:
+        if not self.at("("):
+            return ""
+        if token.text != "user_inspection":
+            self.fail(self.peek.at, f"{token.text} takes no arguments")
+        self.advance()
+        note = self.next_of("string", "a text in quotes for the person who inspects").value
+        self.expect(")")
+        return note
 
     def _entry(self, taken: list[str]) -> tuple[str, Literal_ | Reference]:
         key = self.peek

@@ -195,7 +195,7 @@ Condition: TypeAlias = Constant | Predicate | Compare | Not | Junction
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What is to be done; `action` and `arguments` belong to invoke_action alone.
+    """What is to be done; `action` and `arguments` belong to invoke_action alone, `note` is for who inspects.
 
     An argument is a value of the rule, or a reference into the event.
     """
@@ -203,6 +203,7 @@ class Enforcement:
     name: str
     action: str = ""
     arguments: tuple[tuple[str, Literal_ | Reference], ...] = ()
+    note: str = ""
     at: Place = field(default_factory=_place, compare=False)
 
 

@@ -87,7 +87,9 @@ class TerminalInspector:
 def _question(inspection: Inspection, code: str, left_s: float) -> str:
     event = inspection.event
     lines = [f"\n  held: {_plain(tool_of(event) or event.kind)} by {_plain(event.agent)} (run {_plain(event.run_id)})"]
-    lines += [f"    {_plain(f.finding.reason)}" for f in inspection.firings]
+    for firing in inspection.firings:
+        lines += [f"    {_plain(firing.finding.reason)}"]
+        lines += [f"      note: {_plain(measure.note)}" for measure in firing.measures if measure.note]
     body = event.body.get("arguments", event.body)
     shown = body.items() if isinstance(body, Mapping) else [("arguments", body)]
     lines += [f"    {_plain(str(name))}: {_plain(str(value))}" for name, value in shown]

@@ -31,6 +31,7 @@ _TOKEN = re.compile(
 _ODD = re.compile(r"""[^\s()\[\]{},:=<>!&|"'\#@]+""")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
+_TRUTHS = {"True": "true", "False": "false"}
 _SAME = {"&": "and", "&&": "and", "|": "or", "||": "or", "!": "not"}
 
 
@@ -82,6 +83,7 @@ def tokens(text: str, report: Report) -> list[Token]:
         if kind == "odd_number" or (kind in ("number", "duration") and len(word) > MAX_DIGITS):
             report.add(at, f"{shown(word)} is no number (100, 1_000, 2.5) and no duration (30s, 10m, 1h, 2d)")
             kind, word = "number", "0"
+        word = _TRUTHS.get(word, word) if kind == "name" else word
         value = _unescape(word[1:-1], at, report) if kind == "string" else ""
         found.append(Token(kind, word, at, value))  # type: ignore[arg-type]  # the groups are the kinds
     found.append(Token("end of file", "", (line, len(text) - line_start + 1)))
@@ -90,10 +92,12 @@ def tokens(text: str, report: Report) -> list[Token]:
 
 def _unescape(inside: str, at: tuple[int, int], report: Report) -> str:
     def replaced(match: re.Match[str]) -> str:
-        if match[1]:
+        column = at[1] + 1 + match.start()
+        if match[1] and not 0xD800 <= int(match[1], 16) <= 0xDFFF:
             return chr(int(match[1], 16))
-        if match[2] not in _ESCAPES:
-            column = at[1] + 1 + match.start()
+        if match[1]:
+            report.add((at[0], column), f"{match[0]} is no character; write it as it is")
+        elif match[2] not in _ESCAPES:
             report.add((at[0], column), f"unknown escape {match[0]!r}; a backslash is written \\\\")
         return _ESCAPES.get(match[2], "")
 

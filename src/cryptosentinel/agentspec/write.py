@@ -43,6 +43,8 @@ def _trigger(trigger: Trigger) -> str:
 
 
 def _enforcement(enforcement: Enforcement) -> str:
+    if enforcement.note:
+        return f"{enforcement.name}({quoted(enforcement.note)})"
     if not enforcement.action:
         return enforcement.name
     given = ", ".join(f"{quoted(name)}: {value}" for name, value in enforcement.arguments)
