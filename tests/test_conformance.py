@@ -19,6 +19,7 @@ from cryptosentinel.types import Finding, Message, Record
 # Importing these registers what ships with the package.
 HOMES = (
     "cryptosentinel.sanitize.scan",
+    "cryptosentinel.agentspec.predicates",
     "cryptosentinel.report.charts",
     "cryptosentinel.redteam.attacks",
     "cryptosentinel.redteam.tasks",
@@ -30,7 +31,7 @@ for home in HOMES:
 
 EXPECTED = {
     "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 4, "attack": 8,
-    "task": 4, "defence": 4,
+    "task": 4, "defence": 4, "predicate": 9,
 }  # fmt: skip
 DETECTORS = registry.names("detector")
 
