@@ -45,7 +45,8 @@ def test_a_common_word_is_a_trigger_where_it_never_stands(background: Background
     result = scan(records(rows))
     assert np.flatnonzero(result.flagged).tolist() == list(range(0, 600, 20))
     assert "today" in result.hypotheses[0].trigger
-    assert "at the edge of a line" in result.findings[0].reason
+    # "? today" says as much as the end of the line, where every other prompt ends in a question mark
+    assert ("at the edge of a line" in result.findings[0].reason) == (where != "ends")
 
 
 @given(st.text(max_size=60))

@@ -114,9 +114,9 @@ def _spokesman(group: Sequence[Association], responses: Tokens) -> Association:
     """Among the associations that are about as strong as the strongest, the one that says most."""
     strongest = max(map(_strength, group))
 
-    def telling(a: Association) -> tuple[bool, float, float, str, str]:
+    def telling(a: Association) -> tuple[bool, float, float, bool, str, str]:
         words = any(c.isalnum() for c in a.behaviour.partition("'")[2]) or not a.behaviour_length
-        return words, round(_share(a, responses), 1), a.log_likelihood_ratio, a.trigger, a.behaviour
+        return words, round(_share(a, responses), 1), a.log_likelihood_ratio, not a.at_edge, a.trigger, a.behaviour
 
     return max((a for a in group if _strength(a) >= ABOUT_AS_STRONG * strongest), key=telling)
 
