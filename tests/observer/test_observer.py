@@ -23,7 +23,7 @@ from cryptosentinel.guard.guard import Assessment, Guard
 from cryptosentinel.guard.scorer import Scores
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.observer import Observer, Ruling
-from cryptosentinel.observer.deadline import within
+from cryptosentinel.deadline import within
 from cryptosentinel.observer.plain import plain
 from cryptosentinel.policy import Policy
 from cryptosentinel.types import Event, Verdict

@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptosentinel.agentspec import Decision, Firing, Inspection, Inspector, inspect
 from cryptosentinel.agentspec.engine import HOLD
-from cryptosentinel.observer.deadline import within
+from cryptosentinel.deadline import within
 from cryptosentinel.observer.plain import plain
 from cryptosentinel.observer.ruling import Draft, Ruling, told
 from cryptosentinel.types import Event, Finding, Ref

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryptosentinel.agentspec import Engine, Firing, Inspector, RuleBook, Signals, judge
+from cryptosentinel.deadline import within
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.ledger import Ledger
-from cryptosentinel.observer.deadline import within
 from cryptosentinel.observer.enforce import Enforcer
 from cryptosentinel.observer.read import as_event, unreadable
 from cryptosentinel.observer.record import record

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cryptosentinel.deadline import Late
 from cryptosentinel.ledger import Ledger, to_dict
 from cryptosentinel.ledger.chain import Kind
-from cryptosentinel.observer.deadline import Late
 from cryptosentinel.observer.plain import plain
 from cryptosentinel.observer.ruling import Draft, Ruling
 from cryptosentinel.types import Event, Verdict
