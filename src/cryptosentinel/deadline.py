@@ -1,0 +1,81 @@
+"""What somebody else's code does with our time is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+MOST_STUCK = 64  # threads that never came back; beyond them nothing more is started
+
+
+class Late(Generic[T]):
+    """A piece of work that may be given up on; `given_up` says to whoever does it that nobody waits any more."""
+
+    def __init__(self, act: Callable[[Late[T]], T]) -> None:
+        """Nothing runs yet."""
+        self.given_up = False
+        self._act = act
+        self._lock = threading.Lock()
+        self._done = False
+        self._result: T | None = None
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Do it, and keep what became of it."""
+        try:
+            result = self._act(self)
+        except BaseException as error:  # handed over to whoever waits; no exit of a worker ends the program
+            self._error = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+        else:
+            self._result = result
+        with self._lock:
+            self._done = True
+            stuck = self.given_up
+        if stuck:
+            _count(-1)
+
+    def outcome(self, timeout_s: float) -> T:
+        """The result, or the error.
+
+        Raises:
+            TimeoutError: it is not done, and is given up.
+        """
+        with self._lock:
+            self.given_up = not self._done
+        if self.given_up:
+            _count(1)
+            raise TimeoutError(f"no end in {timeout_s:g} s")
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]
+
+
+_stuck = 0
+_stuck_lock = threading.Lock()
+
+
+def _count(change: int) -> int:
+    global _stuck
+    with _stuck_lock:
+        _stuck += change
+        return _stuck
+
+
+def within(timeout_s: float, act: Callable[[Late[T]], T]) -> T:
+    """Do this, and wait at most so long.
+
+    Raises:
+        TimeoutError: no end in time; or so many before it never ended that this was not begun.
+
+    >>> within(5.0, lambda late: 1 + 1)
+    2
+    """
+    if _count(0) >= MOST_STUCK:
+        raise TimeoutError(f"{MOST_STUCK} earlier ones never ended")
+    work = Late(act)
+    thread = threading.Thread(target=work.run, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return work.outcome(timeout_s)

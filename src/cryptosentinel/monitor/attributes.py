@@ -1,0 +1,74 @@
+"""What does a decision say of itself? Its attributes by path, read with distrust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cryptosentinel.types import Event
+
+MISSING = object()
+MOST_ATTRIBUTES = 200
+DEEPEST = 4
+
+
+def attributes_of(event: Event) -> Mapping[str, Any]:
+    """The attributes of a decision; of any other event none."""
+    found = event.body.get("attributes") if event.kind == "decision" else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def value_at(event: Event, path: str) -> Any:
+    """What stands at this path? `MISSING` if nothing does; "time" and "agent" are the event's own, if no attribute is.
+
+    >>> value_at(Event("1", 5.0, "", "a", "decision", "a", "", {"attributes": {"order": {"size": 3}}}), "order.size")
+    3
+    """
+    found: Any = attributes_of(event)
+    if path in found:
+        return found[path]
+    for step in path.split("."):
+        if not isinstance(found, Mapping) or step not in found:
+            return {"time": event.time, "agent": event.agent}.get(path, MISSING)
+        found = found[step]
+    return found
+
+
+def number_of(value: Any) -> float | None:
+    """The number that this is; None if it is none. Infinity counts as the largest there is, NaN as none.
+
+    >>> number_of(3), number_of("3"), number_of(True), number_of(float("nan")), number_of(10**400) > 1e300
+    (3.0, None, None, None, True)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
+    if math.isnan(number):
+        return None
+    return max(-1e300, min(1e300, number))
+
+
+def flat(attributes: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """All attributes with their paths, tables within tables included; at most 200, four deep.
+
+    >>> dict(flat({"a": 1, "b": {"c": "x"}}))
+    {'a': 1, 'b.c': 'x'}
+    """
+    count = 0
+    for name, value in attributes.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and depth < DEEPEST:
+            for found in flat(value, f"{path}.", depth + 1):
+                yield found
+                count += 1
+                if count >= MOST_ATTRIBUTES:
+                    return
+        else:
+            yield path, value
+            count += 1
+            if count >= MOST_ATTRIBUTES:
+                return

@@ -1,0 +1,62 @@
+"""How is bet against "the mean lies between these bounds"? A fixed table of stakes, small to large, up and down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryptosentinel.errors import ConfigError
+
+Direction = Literal["both", "up", "down"]
+Recursion = Literal["e-sr", "e-cusum"]
+STEPS = (0.4, 0.8, 1.4, 2.2, 3.4)  # by how much the log odds are thought to have moved
+LEAST = 1e-9  # a rate that is smaller is none
+MOST_EVIDENCE = 1e250  # more cannot be told from it
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Bet i multiplies its money by offset[i] + slope[i] * x[of[i]]; `weights` say how the money is spread."""
+
+    of: NDArray[np.intp]
+    offset: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+def table(bounds: Sequence[tuple[float, float]], direction: Direction = "both") -> Table:
+    """The bets against means that lie within these bounds, one pair of bounds for each of the numbers observed.
+
+    For a mean of at most m a bet is e = 1 + s (x - m) with 0 <= s <= 1 / m, so E[e] <= 1; s = (q - m) / (m (1 - m)) is
+    the likelihood ratio of rate q to rate m. Downwards the same with 1 - x.
+
+    Raises:
+        ConfigError: bounds outside [0, 1] or in the wrong order.
+
+    >>> t = table([(0.0, 0.25)])
+    >>> bool(np.all(t.offset + 0.25 * t.slope <= 1 + 1e-12)), t.of.size
+    (True, 5)
+    """
+    rows: list[tuple[int, float, float, float]] = []
+    for i, (low, high) in enumerate(bounds):
+        if not 0.0 <= low <= high <= 1.0:
+            raise ConfigError(f"bounds must satisfy 0 <= low <= high <= 1, got {low} and {high}")
+        up = [(stake, high) for stake in _stakes(max(high, LEAST))] if direction != "down" and high < 1 else []
+        down = [(stake, low) for stake in _stakes(max(1 - low, LEAST))] if direction != "up" and low > 0 else []
+        share = 1 / max(len(up) + len(down), 1) / len(bounds)
+        rows += [(i, 1 - stake * m, stake, share) for stake, m in up]
+        rows += [(i, 1 + stake * m, -stake, share) for stake, m in down]
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    of, offset, slope, weights = (np.array(c, dtype=np.float64) for c in columns)
+    total = weights.sum()
+    return Table(of.astype(np.intp), offset, slope, weights / total if total else weights)
+
+
+def _stakes(m: float) -> list[float]:
+    odds = m / (1 - m)
+    rates = (odds * np.exp(step) / (1 + odds * np.exp(step)) for step in STEPS)
+    return [float((q - m) / (m * (1 - m))) for q in rates]
