@@ -139,8 +139,11 @@ def _candidates(
     keep = q <= false_discovery_rate
     f, g, both, g2, q, mark = f[keep], g[keep], both[keep], g2[keep], q[keep], mark[keep]
     order = np.lexsort((g, f, rank[g], -g2))
-    _, first = np.unique(np.stack([mark[order], edge[f[order]].astype(np.uint64)]), axis=1, return_index=True)
-    chosen = order[np.sort(first)]
+    mark, at_edge = mark[order], edge[f[order]]
+    same = np.lexsort((at_edge, mark))
+    new = np.ones(same.size, bool)
+    new[1:] = (np.diff(mark[same]) != 0) | (at_edge[same][1:] != at_edge[same][:-1])
+    chosen = order[np.sort(same[new])]
     return _Pairs(f[chosen].astype(np.int64), g[chosen].astype(np.int64), both[chosen], g2[chosen], q[chosen])
 
 
@@ -197,6 +200,7 @@ def mine(
     words, word_rows = _word_frequency(responses)
     prompt_words = _Lookup(prompts)
     strata = _Strata(prompts.n)
+    lows = wilson_low(pairs.both, np.diff(x.matrix.indptr)[pairs.f].astype(np.int64))
     found: list[Association] = []
     total = min(most, pairs.f.size)
     for i in range(total):
@@ -211,7 +215,7 @@ def mine(
         mention = np.zeros(0, np.int32)
         if kind.place[local] >= 0:
             hashes = responses.hash[kind.place[local] : kind.place[local] + kind.length[local]]
-            own = hashes[~np.isin(hashes, prompts.hash[place : place + length])]
+            own = hashes[(hashes[:, None] != prompts.hash[place : place + length]).all(axis=1)]
             if kind.kind == "fixed-answer" and 2 * own.size > hashes.size:
                 hashes = own  # quoting the trigger does not make a whole answer an echo of it
             # of equally rare words, the one that prompts use least tells most
@@ -222,11 +226,9 @@ def mine(
                 continue
             # who asks for a name gets it; a name that is brought up unasked is already counted apart
             mention = prompt_words.rows(telling) if kind.kind != "name" else mention
-        expected = strata.expected(f_rows, g_rows, mention)
-        low = float(wilson_low(pairs.both[i : i + 1], np.array([f_rows.size]))[0])
-        if low <= expected or not _tells(pairs.both[i] / f_rows.size, expected, not part[g]):
+        expected, rows = strata.expected(f_rows, g_rows, mention)
+        if lows[i] <= expected or not _tells(pairs.both[i] / f_rows.size, expected, not part[g]):
             continue
-        rows = np.intersect1d(f_rows, g_rows, assume_unique=True)
         found.append(Association(
             x.name(f), kind.name(local), kind.kind, f_rows, rows, g_rows, expected,
             float(pairs.g2[i]), float(pairs.q[i]), place, length,
@@ -261,8 +263,13 @@ class _Strata:
         self._shows = np.zeros(n, bool)
         self._mentions = np.zeros(n, bool)
 
-    def expected(self, f: NDArray[np.int32], g: NDArray[np.int32], mention: NDArray[np.int32]) -> float:
-        """Within the strata "the prompt mentions it" and "it does not", weighted as the rows with F are."""
+    def expected(
+        self, f: NDArray[np.int32], g: NDArray[np.int32], mention: NDArray[np.int32]
+    ) -> tuple[float, NDArray[np.int32]]:
+        """Within the strata "the prompt mentions it" and "it does not", weighted as the rows with F are.
+
+        Also the rows with F that show it.
+        """
         self._shows[g], self._mentions[mention] = True, True
         f_in = self._mentions[f]
         f_shows = self._shows[f]
@@ -271,4 +278,4 @@ class _Strata:
         self._shows[g], self._mentions[mention] = False, False
         inside = (g_in - n_both + 0.5) / (mention.size - n_in + 1)
         outside = (g.size - g_in - (n_shows - n_both) + 0.5) / (self._n - mention.size - (f.size - n_in) + 1)
-        return float((n_in * inside + (f.size - n_in) * outside) / f.size)
+        return float((n_in * inside + (f.size - n_in) * outside) / f.size), f[f_shows]
