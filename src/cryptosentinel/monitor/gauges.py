@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cryptosentinel.monitor.attributes import MISSING, number_of, value_at
 from cryptosentinel.monitor.plan import Feature
+from cryptosentinel.monitor.recent import Change
 from cryptosentinel.monitor.wording import Wording
 from cryptosentinel.types import Event
 
@@ -66,6 +68,14 @@ class Gauge:
         if not self.low <= value <= self.high:
             self.counts["clipped"] += 1
         return stratum, min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+    def in_units(self, change: Change) -> Change:
+        """The change of a mean in the feature's own units instead of parts of its range."""
+        if self.feature.kind != "mean" or self.low is None or self.high is None:
+            return change
+        low, span = self.low, self.high - self.low
+        observed, least, most = (low + span * x for x in (change.observed, change.low, change.high))
+        return replace(change, observed=observed, low=least, high=most)
 
     def _raw(self, event: Event) -> Reading | None:
         """Before a mean is brought to its range."""
