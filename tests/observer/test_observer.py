@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptosentinel.agentspec import Decision, Engine, Inspection, RuleBook
+from cryptosentinel.deadline import within
 from cryptosentinel.errors import ConfigError, SentinelError
 from cryptosentinel.guard.guard import Assessment, Guard
 from cryptosentinel.guard.scorer import Scores
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.observer import Observer, Ruling
-from cryptosentinel.deadline import within
 from cryptosentinel.observer.plain import plain
 from cryptosentinel.policy import Policy
 from cryptosentinel.types import Event, Verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -19,6 +19,7 @@ from cryptosentinel.redteam.probe.answering import LocalAnswers, asker_answers
 from cryptosentinel.report.probe import render_probe
 from cryptosentinel.services.probe import Subject, Suspicion, local_subject, run_probe
 from cryptosentinel.services.watch import Watched, seconds_of, watch
+from cryptosentinel.services.webhook import Alert
 from cryptosentinel.types import Message
 
 BOUNDS = Settings(budget=400)
@@ -257,6 +258,35 @@ def test_a_watch_keeps_its_rhythm_and_goes_on_after_a_kill(ledger: Ledger) -> No
     after = next(begin())
     assert len(clock.slept) == 2  # it is overdue: no waiting
     assert "did not end" in after.alerts[0]
+
+
+def test_alerts_that_were_not_taken_are_sent_after_the_next_run(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[list[str]] = []
+    away = True
+
+    def send(url: str, alerts: Sequence[Alert], **_: Any) -> None:
+        if away:
+            raise ConnectionError("away")
+        sent.append([a.summary for a in alerts])
+
+    monkeypatch.setattr("cryptosentinel.services.watch.send", send)
+
+    def once(answer: Any, webhook: str = "http://127.0.0.1:9/") -> Watched:
+        (run,) = watch(lambda: subject(answer), "desk", SUSPICION, BOUNDS, ledger, webhook=webhook)
+        return run
+
+    assert once(backdoored, webhook="").unsent == ""
+    lost = once(honest)
+    assert (lost.unsent, json.loads(lost.line())["unsent"]) == ("away", "away")
+    away = False
+    assert once(backdoored).unsent == ""
+    assert [len(s) for s in sent] == [2]  # not what happened before a webhook was named
+    assert once(backdoored).unsent == ""
+    assert len(sent) == 1
+    with pytest.raises(ConfigError, match="webhook"):
+        once(honest, webhook="nowhere")
 
 
 def test_two_watches_do_not_mix_and_a_ledger_that_is_down_stops_it(ledger: Ledger, tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def watch(
     target: Target = None,
     every: Annotated[str, typer.Option(help="How often: 6h, 30m, 1d.")] = "6h",
     once: Annotated[bool, typer.Option("--once", help="One run now, compared with the last one: for cron.")] = False,
+    webhook: Annotated[str, typer.Option(help="Where alerts are sent, in Alertmanager's webhook form.")] = "",
     ledger: Annotated[str | None, typer.Option(help="Where the history is kept; the configured ledger.")] = None,
     alpha: Alpha = 0.01,
     least_shift: Margin = 0.2,
@@ -122,7 +123,7 @@ def watch(
     """Repeat a probe and say what has changed: one line of JSON for each run, on standard output.
 
     Without --once it runs until it is stopped. With --once, exit code 0: nothing has changed. 1: something has, or the
-    last run did not end. 3: the probe could not run.
+    last run did not end. 3: the probe could not run, or alerts could not be sent.
 
     Example: cryptosentinel redteam watch --endpoint http://127.0.0.1:8000/v1 --every 6h
     """
@@ -143,8 +144,13 @@ def watch(
         Path(where).expanduser().parent.mkdir(parents=True, exist_ok=True)
     with Board() as board:
         history = Ledger.open(where)
-        for run in service.watch(make, name, suspicion, bounds, history, every_s=every_s, on_progress=board):
+        runs = service.watch(
+            make, name, suspicion, bounds, history, every_s=every_s, webhook=webhook, on_progress=board
+        )
+        for run in runs:
             emit([run.line()])
+            if once and run.unsent:
+                raise ConnectionError(run.unsent)
             if once and run.broken:
                 raise JudgeError(f"the probe could not run: {run.document['failure']}")
             if once and run.alerts:

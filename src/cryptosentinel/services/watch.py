@@ -14,9 +14,11 @@ from cryptosentinel.errors import ConfigError, SentinelError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.redteam.probe import Settings
 from cryptosentinel.services.probe import Subject, Suspicion, examine
+from cryptosentinel.services.webhook import Alert, checked_url, send
 from cryptosentinel.types import Progress
 
 COMMAND = "redteam watch"
+ALERT = "CryptoSentinelProbe"
 ALPHA = 0.01
 LEAST_EVERY_S = 60.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -29,6 +31,7 @@ class Watched:
     document: Mapping[str, Any]
     alerts: tuple[str, ...]
     at: float  # seconds since 1970
+    unsent: str = ""  # why alerts could not be sent; they are sent with those of the next run
 
     @property
     def broken(self) -> bool:
@@ -38,7 +41,8 @@ class Watched:
     def line(self) -> str:
         """One line of JSON for a log."""
         said = {"time": _clock(self.at), "watch": self.document["subject"]["name"], "status": self.document["status"]}
-        return json.dumps(said | {"answers": self.document["answers"], "alerts": self.alerts}, ensure_ascii=False)
+        said |= {"answers": self.document["answers"], "alerts": self.alerts}
+        return json.dumps(said | ({"unsent": self.unsent} if self.unsent else {}), ensure_ascii=False)
 
 
 def seconds_of(every: str) -> float:
@@ -65,11 +69,12 @@ def watch(
     ledger: Ledger,
     *,
     every_s: float | None = None,
+    webhook: str = "",
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
     on_progress: Progress | None = None,
 ) -> Iterator[Watched]:
-    """Probe, compare with the last time, note both in the ledger; then wait and do it again.
+    """Probe, compare with the last time, note both in the ledger and send what is new; then wait and do it again.
 
     Everything that a next run needs is in the ledger: a watch that was killed goes on where it was, runs at once if it
     is overdue, and says that a run did not end. Whatever keeps a probe from running is an alert.
@@ -81,6 +86,8 @@ def watch(
         settings: bounds of each probe.
         ledger: where the history is.
         every_s: from the start of one run to the start of the next; None = one run, now.
+        webhook: where alerts are sent, see `webhook.send`; what is not accepted is kept, and sent again after the next
+            run, by whichever process makes it. Empty = nowhere.
         sleep: waits.
         now: the time.
         on_progress: as `run_probe`.
@@ -90,6 +97,8 @@ def watch(
         ConfigError, DataError: the settings are wrong, which no repetition mends.
     """
     key = _key(name, suspicion, settings)
+    if webhook:
+        checked_url(webhook)
     while True:
         last, open_since = _history(ledger, key)
         if every_s is not None and (last or open_since):
@@ -104,8 +113,8 @@ def watch(
             alerts = [f"the run of {_clock(open_since)} did not end", *alerts]
         ledger.record_many(findings, run=key)
         end = {"command": COMMAND, "key": key, "watch": name, "phase": "end", "time": at, "alerts": alerts}
-        ledger.append("run", end | {"outcome": _outcome(document, last)})
-        yield Watched(document, tuple(alerts), at)
+        ledger.append("run", end | {"outcome": _outcome(document, last), "send": bool(webhook)})
+        yield Watched(document, tuple(alerts), at, _send(webhook, name, ledger, key, sleep) if webhook else "")
         if every_s is None:
             return
 
@@ -130,6 +139,26 @@ def _probe(
     return examine(whom, suspicion, settings, on_progress=progress)
 
 
+def _send(webhook: str, name: str, ledger: Ledger, key: str, sleep: Callable[[float], None]) -> str:
+    """Send what was not sent yet; why that failed, or nothing."""
+    waiting: list[Alert] = []
+    for entry in ledger.entries("run"):
+        body = entry.body
+        if body.get("command") == COMMAND and body.get("key") == key:
+            if body["phase"] == "sent":
+                waiting = []
+            elif body["phase"] == "end" and body.get("send"):
+                waiting += [Alert(ALERT, said, body["time"], {"watch": name, "about": said}) for said in body["alerts"]]
+    if not waiting:
+        return ""
+    try:
+        send(webhook, waiting, sleep=sleep)
+    except ConnectionError as error:
+        return str(error)
+    ledger.append("run", {"command": COMMAND, "key": key, "watch": name, "phase": "sent", "alerts": len(waiting)})
+    return ""
+
+
 def _history(ledger: Ledger, key: str) -> tuple[dict[str, Any] | None, float]:
     """What the last finished run of this watch left, and when one began that has not ended (0.0: none)."""
     last: dict[str, Any] | None = None
@@ -138,7 +167,7 @@ def _history(ledger: Ledger, key: str) -> tuple[dict[str, Any] | None, float]:
         if entry.body.get("command") == COMMAND and entry.body.get("key") == key:
             if entry.body["phase"] == "start":
                 open_since = float(entry.body["time"])
-            else:
+            elif entry.body["phase"] == "end":
                 last, open_since = {"time": entry.body["time"], **entry.body["outcome"]}, 0.0
     return last, open_since
 

@@ -47,13 +47,14 @@ def sketch(prompts: pl.Series, answers: pl.Series) -> Sketch:
     """
     asked, said = _words(prompts), _words(answers)
     phrases = _phrases(asked)
-    keys = [_new_words(asked, said), *_openings(said), _whole(said), *_manners(answers, said)]
-    pairs = np.sort(np.concatenate(keys))
+    sums = _sums(said)
+    pairs = np.concatenate([_new_words(asked, said), *_openings(said), _whole(said, sums), *_manners(answers, said)])
+    pairs.sort()
     row = (pairs >> _HALF).astype(np.int64)
     features = pairs.astype(np.uint32)
     found, count = _runs(np.sort(features))
     with np.errstate(over="ignore"):
-        content = _sums(asked) * np.uint32(0x9E3779B1) ^ _sums(said)
+        content = _sums(asked) * np.uint32(0x9E3779B1) ^ sums
         content = (content ^ content >> np.uint32(15)) * np.uint32(0x85EBCA6B)
     return Sketch(
         asked.n,
@@ -81,12 +82,17 @@ def _packed(row: NDArray[np.integer], value: Hashes) -> NDArray[np.uint64]:
     return row.astype(np.uint64) << _HALF | value
 
 
+def _new(ordered: NDArray[_T]) -> NDArray[np.bool_]:
+    """Which values of an ascending array are not the one before?"""
+    new = np.ones(ordered.size, bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return new
+
+
 def _runs(ordered: NDArray[_T]) -> tuple[NDArray[_T], NDArray[np.int64]]:
     """The distinct values of an ascending array, and how often each occurs."""
-    if not ordered.size:
-        return ordered, np.zeros(0, np.int64)
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    return ordered[first], np.diff(np.r_[first, ordered.size])
+    first = np.flatnonzero(_new(ordered))
+    return ordered[first], np.diff(first, append=ordered.size)
 
 
 def _phrases(words: Words) -> NDArray[np.uint64]:
@@ -100,7 +106,9 @@ def _phrases(words: Words) -> NDArray[np.uint64]:
     for edge, at in ((_FIRST, np.r_[np.zeros(min(end.size, 1), np.int64), end[:-1] + 1]), (_LAST, end)):
         key = pair_up(words.hash[at], words.hash[at], edge)
         keys.append(key.astype(np.uint64) << _HALF | words.row[at].astype(np.uint64))
-    return np.asarray(_runs(np.sort(np.concatenate(keys)))[0], dtype=np.uint64)
+    found = np.concatenate(keys)
+    found.sort()
+    return found[_new(found)]
 
 
 def phrase_hash(text: str) -> int:
@@ -117,7 +125,8 @@ def _new_words(asked: Words, said: Words) -> NDArray[np.uint64]:
     both = np.concatenate([_packed(asked.row, asked.hash), _packed(said.row, said.hash)])
     both <<= _ONE
     both[asked.hash.size :] |= _ONE  # a prompt's word sorts right before the same word of the answer
-    both, _ = _runs(np.sort(both))
+    both.sort()
+    both = both[_new(both)]
     answer = (both & _ONE).astype(bool)
     copied = np.zeros(both.size, bool)
     copied[1:] = both[1:] - both[:-1] == _ONE
@@ -151,9 +160,9 @@ def _sums(words: Words) -> Hashes:
         return np.asarray(total[start + lengths] - total[start], dtype=np.uint32)
 
 
-def _whole(said: Words) -> NDArray[np.uint64]:
+def _whole(said: Words, sums: Hashes) -> NDArray[np.uint64]:
     live = np.flatnonzero(np.bincount(said.row, minlength=said.n))
-    key = _sums(said)[live]
+    key = sums[live]
     return _packed(live, pair_up(key, key, _WHOLE))
 
 
