@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptosentinel.guard.directives import Directive, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
 from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
+from cryptosentinel.guard.vocabulary import stems
 from cryptosentinel.types import Event
 
 MOST_PLACES = 8  # turns that are remembered for one word, and agents that it travelled through
+MOST_NAMES = 500  # names of tools that are taken from one turn
+MOST_ORDERS = 4  # orders from outside that are remembered for one word: the newest
+
+_IDENTIFIER = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b|\b[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")
+_DELEGATED = re.compile(
+    r"\b(?:do|perform|execute|complete|follow|carry out|finish|handle|act on|take care of|work through|implement)\s+"
+    r"(?!the following)(?:\w+\s+){0,3}?(?:tasks?|actions?|instructions?|steps?|to-?dos?|items?|what|everything|"
+    r"whatever|requests?|"
+    r"directions|orders)\b|\baccordingly\b|\bas (?:it |they |he |she )?(?:says?|described|specified|instructed|"
+    r"requested|asked|"
+    r"stated|written|suggested)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,16 @@ class Origin:
     outside: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One sentence of an untrusted turn that tells the reader to do something; its words, and their stems."""
+
+    turn: int
+    directive: Directive
+    words: frozenset[str]
+    stems: frozenset[str]
+
+
 @dataclass(slots=True)
 class _Mention:
     turn: int
@@ -72,6 +97,12 @@ class Conversation:
         self.turns: list[Turn] = []
         self._mentions: dict[str, _Mention] = {}
         self._called: dict[str, int] = {}
+        self._messages: dict[str, list[int]] = {}  # of each agent
+        self._told: list[int] = []  # messages of anyone who is no agent
+        self._orders: dict[str, list[Order]] = {}
+        self._named: dict[frozenset[str], Order] = {}
+        self.asked: set[str] = set()  # the stems of all that principals have said
+        self.delegated = False  # the user has asked to do what some content says
         if task:
             self.add(Event(f"{run_id}/task", 0.0, run_id, "", "message", "user", "", {"text": task, "role": "user"}))
 
@@ -84,15 +115,47 @@ class Conversation:
         text = text_of(event)
         if len(text) > LONGEST:
             raise ValueError(f"an event of {len(text)} characters: at most {LONGEST} are read")
-        found = set(words(normal(text)))
-        for part in decoded(text):
+        plain = text if event.kind in ("message", "tool_result") else "\n".join(v for _, v in values_of(event))
+        found = set(words(normal(unfolded(plain))))
+        for part in decoded(plain):
             found.update(words(normal(part)))
         turn = Turn(len(self.turns), event, text, voice_of(event), frozenset(found))
         self.turns.append(turn)
         self._note(turn)
+        if event.kind == "message":
+            (self._messages.setdefault(event.sender, []) if turn.voice == "agent" else self._told).append(turn.index)
         if event.kind == "tool_call":
             self._called.setdefault(tool_of(event), turn.index)
+        if turn.voice == "outside":
+            self._listen(turn)
+        elif turn.voice == "principal":
+            self.asked |= stems(text)
+            if event.sender != "system" and event.body.get("role") != "system":
+                self.delegated = self.delegated or bool(_DELEGATED.search(normal(text)))
         return turn
+
+    def _listen(self, turn: Turn) -> None:
+        found: list[Order] = []
+        for directive in directives(turn.text):
+            plain = unfolded(directive.text)
+            order = Order(turn.index, directive, frozenset(words(normal(plain))), stems(plain))
+            found.append(order)
+            for word in order.words | order.stems:
+                known = self._orders.setdefault(word, [])
+                known.append(order)
+                del known[:-MOST_ORDERS]
+        if found:
+            strongest = max(found, key=lambda o: o.directive.strength)
+            for name in _IDENTIFIER.findall(turn.text)[:MOST_NAMES]:
+                self._named.setdefault(stems(name), strongest)
+
+    def orders(self, word: str) -> Sequence[Order]:
+        """Which untrusted sentences that give an order have this word, or a word of this stem? The newest four."""
+        return self._orders.get(word, ())
+
+    def named(self, tool: str) -> Order | None:
+        """Was this tool named in an untrusted turn that gives orders? The strongest order of the first such turn."""
+        return self._named.get(stems(tool))
 
     def _note(self, turn: Turn) -> None:
         known, index, who = self._mentions, turn.index, turn.event.sender or turn.event.agent
@@ -127,6 +190,32 @@ class Conversation:
     def first_call(self, tool: str) -> int | None:
         """In which turn was this tool first called?"""
         return self._called.get(tool)
+
+    def recent(self, voice: Voice, before: int, most: int) -> list[Turn]:
+        """The last turns of one voice before a turn, newest first, at most so many; looks four times as far back."""
+        found: list[Turn] = []
+        for turn in reversed(self.turns[max(0, before - 4 * most) : before]):
+            if turn.voice == voice:
+                found.append(turn)
+                if len(found) == most:
+                    break
+        return found
+
+    def own(self, agent: str, before: int, most: int) -> list[Turn]:
+        """The last messages of one agent before a turn, the newest first, at most so many."""
+        return [self.turns[i] for i in reversed(self._messages.get(agent, [])[-most - 2 :]) if i < before][:most]
+
+    def told(self, before: int, most: int) -> list[Turn]:
+        """The last messages to the agents before a turn that no agent wrote, the newest first."""
+        return [t for i in reversed(self._told[-most - 2 :]) if (t := self.turns[i]).index < before][:most]
+
+    def said_plainly(self, phrase: str, before: int) -> bool:
+        """Has a principal said this phrase in the last turns, and not as a quotation of its own?"""
+        for turn in self.told(before, 4):
+            place = (text := normal(turn.text)).find(phrase)
+            if place >= 0 and text[max(0, place - 1) : place] not in ("'", '"', "“", "‘", "`"):
+                return True
+        return False
 
     def spoken(self, voice: Voice) -> Iterable[Turn]:
         """Every turn of one voice, in order."""

@@ -1,0 +1,36 @@
+"""Does untrusted content tell the agent what to do?"""
+
+from __future__ import annotations
+
+from cryptosentinel.guard.check import Step, at, finding
+from cryptosentinel.guard.conversation import Conversation
+from cryptosentinel.guard.directives import directives
+from cryptosentinel.registry import register
+from cryptosentinel.types import Finding
+
+
+@register("check", "instruction")
+class Instruction:
+    """Which sentence of a tool result or of somebody else's words gives the reader an order?
+
+    Score: 0.6 for an order; up to 1.0 if the text around it speaks of the reader's own task or instructions, which
+    ordinary content does not. False alarms: recipes, manuals and to-do lists give orders too; so it raises suspicion
+    and holds nothing by itself: what counts is whether the agent follows (check `taint`). It does not see orders in
+    languages other than English, nor those put as facts.
+    """
+
+    name = "instruction"
+    version = 1
+
+    def check(self, step: Step, conversation: Conversation) -> Finding | None:
+        """Look at what came from outside in this step."""
+        best: Finding | None = None
+        for turn in step:
+            found = directives(turn.text) if turn.voice == "outside" else []
+            if found:
+                worst = max(found, key=lambda d: d.strength)
+                if best is None or worst.strength > (best.score or 0.0):
+                    text = " ".join(worst.text.split())[:200]
+                    reason = f"untrusted content gives an order: {text!r}"
+                    best = finding(self, at(turn, worst.start, worst.end), worst.strength, reason, orders=len(found))
+        return best
