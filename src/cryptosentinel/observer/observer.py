@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 from collections import OrderedDict, deque
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryptosentinel.agentspec import Engine, Firing, Inspector, RuleBook, Signals, judge
-from cryptosentinel.deadline import within
+from cryptosentinel.deadline import aside, within
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.observer.enforce import Enforcer
@@ -128,20 +127,7 @@ class Observer:
 
     async def aobserve_batch(self, events: Sequence[Event]) -> list[Ruling]:
         """As `observe_batch`, in a thread of its own: a person may be waited for."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[Ruling]] = loop.create_future()
-
-        def settle(rulings: list[Ruling]) -> None:
-            if not done.done():
-                done.set_result(rulings)
-
-        def work() -> None:
-            rulings = self.observe_batch(events)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, rulings)
-
-        threading.Thread(target=work, daemon=True).start()
-        return await done
+        return await aside(lambda: self.observe_batch(events))
 
     def observe_batch(self, events: Sequence[Event]) -> list[Ruling]:
         """May these happen? They are one step, as the parallel calls of one turn; a ruling for each, in order.

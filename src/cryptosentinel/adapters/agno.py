@@ -1,0 +1,190 @@
+"""Guard an Agno agent or team: every message, tool call, answer and hand-over goes through an observer.
+
+    attached = attach(team, Observer(RuleBook.desk(), Guard(), ledger=Ledger.open("ledger.db")))
+    team.run("What should we buy?")
+
+What is held or blocked does not happen, and the model reads why. `docs/observer.md` says how it works and what it
+does not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from cryptosentinel.errors import ConfigError, MissingExtraError
+
+try:
+    from agno.agent import Agent
+    from agno.team import Team
+    from agno.tools import Toolkit
+    from agno.tools.function import Function
+    from agno.utils.team import get_member_id
+except ImportError:
+    raise MissingExtraError("agno", extra="agno", purpose="guarding Agno agents") from None
+
+from cryptosentinel.adapters.agno_canary import Canaries
+from cryptosentinel.adapters.agno_hooks import Hooks
+from cryptosentinel.adapters.agno_own_hooks import calling, own_hooks
+from cryptosentinel.adapters.agno_run import Shown
+from cryptosentinel.adapters.agno_stream import buffer
+from cryptosentinel.observer import Observer
+
+MARK = "cryptosentinel"
+
+
+def attach(
+    entity: Agent | Team, observer: Observer, *, buffers_streams: bool = True, accepts_off_path: Collection[str] = ()
+) -> Attached:
+    """Put this agent, or this team with all its members and theirs, behind the observer.
+
+    Hooks that are there stay and are called as before. Each agent is tried with a call that must not happen; if it
+    would, nothing is attached.
+
+    Args:
+        entity: the agent or team that the user talks to. Members may also be talked to directly.
+        observer: who judges.
+        buffers_streams: hold streamed text back until it is complete and judged. Without it a client reads text that
+            may be withheld later.
+        accepts_off_path: names of tools that run where no hook is (at the model's provider, at the client, inside a
+            code kernel) and are to be let be; any other such tool is refused.
+
+    Raises:
+        ConfigError: it is no Agno agent or team, a part of it cannot be guarded, or it is guarded already.
+    """
+    attached = Attached(entity, observer)
+    for owner in attached.owners:
+        _require_guardable(owner, set(accepts_off_path))
+    try:
+        for owner in attached.owners:
+            attached._install(owner, buffers_streams)
+        attached.check()
+    except BaseException:
+        attached.detach()
+        raise
+    return attached
+
+
+class Attached:
+    """An agent or team behind an observer; `owners` are all agents and teams in it."""
+
+    def __init__(self, entity: Any, observer: Observer) -> None:
+        """Find all members; nothing is changed yet."""
+        self.entity, self.observer = entity, observer
+        self.canaries, self.shown = Canaries(), Shown()
+        self.owners: list[Any] = []
+        self._hooks: dict[int, Hooks] = {}
+        self._before: dict[int, dict[str, Any]] = {}
+        self._buffers = True
+        self._collect(entity)
+
+    def check(self) -> None:
+        """Does every call of every agent still go through the hooks?
+
+        Raises:
+            ConfigError: one does not.
+        """
+        for owner in self.owners:
+            self.canaries.sing(owner, name_of(owner))
+            if fault := self.fault(owner):
+                raise ConfigError(f"{name_of(owner)} cannot be guarded: {fault}")
+
+    def detach(self) -> None:
+        """Put everything back as it was before."""
+        for owner in self.owners:
+            for name, value in self._before.pop(id(owner), {}).items():
+                setattr(owner, name, value)
+            self._hooks.pop(id(owner), None)
+
+    def forget(self, session_id: str) -> None:
+        """Drop what is kept of a session that is over."""
+        self.shown.forget(session_id)
+        self.observer.forget(session_id)
+
+    def fault(self, owner: Any) -> str:
+        """What is wrong with the hooks of this agent, so that nothing of it may go through? Empty if nothing is."""
+        if getattr(owner, "_run_hooks_in_background", None) is True:
+            return "hooks run in the background (run_hooks_in_background=True), where they can stop nothing"
+        hooks = self._hooks.get(id(owner))
+        tool_hooks = list(owner.tool_hooks or ())
+        if hooks is None or hooks.outer not in tool_hooks[:1] or hooks.inner not in tool_hooks[-1:]:
+            return "the guard's tool hooks are no longer the first and the last"
+        if hooks.pre not in (owner.pre_hooks or ()) or hooks.post not in (owner.post_hooks or ()):
+            return "the guard's hooks before and after a run were taken away"
+        members = owner.members if isinstance(owner, Team) else ()
+        if not isinstance(members, list | tuple):
+            return "its members are decided at run time"
+        strangers = [name_of(m) for m in members if id(m) not in self._hooks]
+        return f"its members {', '.join(strangers)} are not guarded: attach again" if strangers else ""
+
+    def member_named(self, arguments: Any) -> str:
+        """Who is handed over to? The member's name, if the arguments say which."""
+        wanted = str(arguments.get("member_id") or "members") if isinstance(arguments, dict) else "members"
+        return next((name_of(owner) for owner in self.owners if get_member_id(owner) == wanted), wanted)
+
+    def keep_buffered(self, hooks: Hooks) -> None:
+        """Agno gives an agent without a model one when it runs: that one waits too."""
+        if self._buffers:
+            for name, model in buffer(hooks).items():
+                self._before[id(hooks.owner)].setdefault(name, model)
+
+    def _collect(self, entity: Any) -> None:
+        if not isinstance(entity, Agent | Team):
+            raise ConfigError(
+                f"{name_of(entity)} is a {type(entity).__name__}, not an Agno agent or team in this process"
+            )
+        if any(entity is known for known in self.owners):
+            return
+        self.owners.append(entity)
+        if isinstance(entity, Team):
+            if not isinstance(entity.members, list):
+                raise ConfigError(f"{name_of(entity)}: members that are decided at run time cannot be guarded")
+            for member in entity.members:
+                self._collect(member)
+
+    def _install(self, owner: Any, buffers_streams: bool) -> None:
+        hooks = Hooks(self, owner, name_of(owner))
+        self._hooks[id(owner)] = hooks
+        names = ("tool_hooks", "pre_hooks", "post_hooks")
+        self._before[id(owner)] = {name: getattr(owner, name) for name in names}
+        self._buffers = buffers_streams
+        there = list(owner.tool_hooks or ())
+        dropped = {} if there or (owner.tool_hooks is not None and isinstance(owner, Agent)) else own_hooks(owner.tools)
+        owner.tool_hooks = [hooks.outer, *there, *([calling(dropped)] if dropped else []), hooks.inner]
+        owner.pre_hooks = [*(owner.pre_hooks or ()), hooks.pre]
+        owner.post_hooks = [*(owner.post_hooks or ()), hooks.post]
+        self.keep_buffered(hooks)
+
+
+def name_of(owner: Any) -> str:
+    """The agent's name, or what else it can be called by."""
+    return str(getattr(owner, "name", None) or getattr(owner, "id", None) or type(owner).__name__)
+
+
+def _require_guardable(owner: Any, accepted: set[str]) -> None:
+    name = name_of(owner)
+    if getattr(owner, "_run_hooks_in_background", None) is True:
+        raise ConfigError(f"{name}: hooks that run in the background can stop nothing (run_hooks_in_background=True)")
+    if any(isinstance(getattr(hook, "__self__", None), Hooks) for hook in owner.tool_hooks or ()):
+        raise ConfigError(f"{name} is guarded already: detach it first")
+    for tool in owner.tools if isinstance(owner.tools, list) else ():
+        for where, what in _off_path(tool):
+            if what not in accepted:
+                raise ConfigError(
+                    f"{name}: tool {what!r} runs {where}, where no hook is; take it away, or accept it: "
+                    f"accepts_off_path=[{what!r}]"
+                )
+
+
+def _off_path(tool: Any) -> list[tuple[str, str]]:
+    """(where, name) of whatever this tool runs where no hook of ours is called."""
+    if isinstance(tool, dict):
+        return [("at the model's provider", str(tool.get("name") or tool.get("type") or "tool"))]
+    if isinstance(tool, Toolkit):
+        if any(c.__name__ == "CodeMode" for c in type(tool).__mro__):
+            return [("inside a code kernel", str(tool.name))]
+        functions = [*tool.functions.values(), *tool.async_functions.values()]
+        return [found for function in functions for found in _off_path(function)]
+    if isinstance(tool, Function) and tool.external_execution:
+        return [("at the client", tool.name)]
+    return []

@@ -1,0 +1,107 @@
+"""What Agno keeps of a run, as events: inputs, messages, calls, results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from cryptosentinel.observer.plain import plain
+from cryptosentinel.types import Event, EventKind
+
+USER, SYSTEM = "user", "system"
+
+
+def made(kind: EventKind, run_id: str, agent: str, sender: str, recipient: str, body: Mapping[str, Any]) -> Event:
+    """An event of now, with an id that no other has."""
+    return Event(uuid4().hex[:16], time.time(), run_id, agent, kind, sender, recipient, body)
+
+
+def text_of(content: Any) -> str:
+    r"""What does this content say? All of its parts.
+
+    >>> text_of([{"type": "text", "text": "Buy"}, {"type": "text", "text": "now"}, {"url": "u"}])
+    'Buy\nnow\n{"url": "u"}'
+    """
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, BaseModel):
+        try:
+            return content.model_dump_json()
+        except ValueError:
+            return repr(content)
+    if isinstance(content, list | tuple):
+        return "\n".join(text_of(part) for part in content)
+    if isinstance(content, dict):
+        if isinstance(content.get("text"), str) and set(content) <= {"type", "text"}:
+            return str(content["text"])
+        return json.dumps(plain(content), ensure_ascii=False)
+    inner = getattr(content, "content", None)  # a message, a tool's result
+    return text_of(inner) if inner is not None else str(content)
+
+
+def inputs_of(content: Any) -> list[tuple[str, str]]:
+    """Who said what in the input of a run? (role, text) pairs; whatever has no role is the user's.
+
+    >>> inputs_of("Buy."), inputs_of([{"role": "assistant", "content": "Bought."}])
+    ([('user', 'Buy.')], [('assistant', 'Bought.')])
+    """
+    if not isinstance(content, list):
+        content = [content]
+    if not any(_role(part) for part in content):
+        return [(USER, text_of(content))]
+    return [(_role(part) or USER, text_of(_content(part))) for part in content]
+
+
+def decision_of(content: Any) -> Mapping[str, Any] | None:
+    """The attributes of a structured answer; None if the answer is text."""
+    if isinstance(content, BaseModel):
+        dumped = plain(content.model_dump())
+    elif isinstance(content, dict):
+        dumped = plain(content)
+    else:
+        return None
+    return dumped if isinstance(dumped, dict) else None
+
+
+def calls_of(message: Any) -> list[tuple[str, Mapping[str, Any] | str, str]]:
+    """(tool, arguments, call id) of each call in an assistant's message; arguments that are no object stay text."""
+    found: list[tuple[str, Mapping[str, Any] | str, str]] = []
+    for call in message.tool_calls or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            continue
+        given = function.get("arguments")
+        try:
+            read = json.loads(given or "{}") if isinstance(given, str) else given
+        except (ValueError, RecursionError):
+            read = given
+        arguments = read if isinstance(read, dict) else str(given)
+        found.append((function["name"], arguments, str(call.get("id") or "")))
+    return found
+
+
+def asking(messages: Sequence[Any] | None) -> Any:
+    """The assistant's message whose calls are being made: the latest with any."""
+    return next((m for m in reversed(messages or ()) if m.role == "assistant" and m.tool_calls), None)
+
+
+def digest(*parts: Any) -> str:
+    """A short name for this content: equal content, equal name."""
+    return hashlib.sha256(json.dumps(plain(parts), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _role(part: Any) -> str:
+    role = part.get("role") if isinstance(part, dict) else getattr(part, "role", None)
+    return role if isinstance(role, str) else ""
+
+
+def _content(part: Any) -> Any:
+    return part.get("content") if isinstance(part, dict) else getattr(part, "content", part)
