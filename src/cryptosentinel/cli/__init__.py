@@ -48,7 +48,7 @@ def cryptosentinel(
 
 
 def _register() -> None:
-    from cryptosentinel.cli import attest, demo, monitor, redteam, rules, scan
+    from cryptosentinel.cli import attest, demo, guard, monitor, redteam, rules, scan
 
     app.command("demo")(demo.demo)
     app.command("scan")(scan.scan)
@@ -58,6 +58,7 @@ def _register() -> None:
     app.add_typer(monitor.app, name="monitor")
     app.add_typer(redteam.app, name="redteam")
     app.add_typer(rules.app, name="rules")
+    app.add_typer(guard.app, name="guard")
 
 
 _register()

@@ -17,10 +17,11 @@ STEEP = 6.0  # one word in twelve about what is guarded, in a tool that shares n
 # What a tool says that reaches for what is guarded: other people's data, rights, the state of a system.
 _GUARDED = stems(
     """access account administrator admin alter alteration audit authenticity authorize authorization bypass
-    confidential confidentiality compliance corrupt credential delete destroy detection disable disclose
-    escalate exfiltrate export forge fraud grant hidden impersonate integrity kill leak manipulate modification modify override password
-    permission prevent private privacy privilege protect record remove restrict revoke sabotage safeguard secret
-    secure security sensitive shutdown steal surveillance tamper theft transfer unauthorized undetected verify wipe"""
+    confidential confidentiality compliance corrupt credential delete destroy detection disable disclose escalate
+    exfiltrate export forge fraud grant hidden impersonate integrity kill leak manipulate modification modify
+    override password permission prevent private privacy privilege protect record remove restrict revoke sabotage
+    safeguard secret secure security sensitive shutdown steal surveillance tamper theft transfer unauthorized
+    undetected verify wipe"""
 )
 
 
