@@ -24,13 +24,14 @@ except ImportError:
     raise MissingExtraError("agno", extra="agno", purpose="guarding Agno agents") from None
 
 from cryptosentinel.adapters.agno_canary import Canaries
+from cryptosentinel.adapters.agno_guard import SemanticGuardToolkit
 from cryptosentinel.adapters.agno_hooks import Hooks
 from cryptosentinel.adapters.agno_own_hooks import calling, own_hooks
 from cryptosentinel.adapters.agno_run import Shown
 from cryptosentinel.adapters.agno_stream import buffer
 from cryptosentinel.observer import Observer
 
-MARK = "cryptosentinel"
+__all__ = ["Attached", "SemanticGuardToolkit", "attach"]
 
 
 def attach(

@@ -113,16 +113,18 @@ class SemanticGuard:
         self.guard.forget(run_id)
         self._bench.forget(run_id)
 
-    def assess(self, events: Sequence[Event]) -> Assessment:
+    def assess(self, events: Sequence[Event], *, is_asked: bool = False) -> Assessment:
         """Judge what happens at once, by the local checks and, where they are unsure, by the language model.
+
+        is_asked: the judge is, whatever the cascade says.
 
         Raises:
             ValueError: no events, or events of several runs.
         """
         local = self.guard.assess(events)
-        if SEVERITY[local.verdict.action] >= SEVERITY["hold"]:
-            return local
-        if not self.cascade.asks(local.scores, [e.kind for e in events], [tool_of(e) for e in events]):
+        is_held = SEVERITY[local.verdict.action] >= SEVERITY["hold"]
+        wanted = self.cascade.asks(local.scores, [e.kind for e in events], [tool_of(e) for e in events])
+        if not is_asked and (is_held or not wanted):
             return local
         where = Ref("event", events[-1].id)
         try:
