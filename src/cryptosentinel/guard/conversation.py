@@ -100,6 +100,8 @@ class Conversation:
         self._messages: dict[str, list[int]] = {}  # of each agent
         self._told: list[int] = []  # messages of anyone who is no agent
         self._orders: dict[str, list[Order]] = {}
+        self.memo: dict[tuple[str, int], Any] = {}  # what a check worked out about a turn, by (check, turn)
+        self._heard: tuple[int, list[Order]] = (-1, [])
         self._named: dict[frozenset[str], Order] = {}
         self.asked: set[str] = set()  # the stems of all that principals have said
         self.delegated = False  # the user has asked to do what some content says
@@ -137,13 +139,13 @@ class Conversation:
     def _listen(self, turn: Turn) -> None:
         found: list[Order] = []
         for directive in directives(turn.text):
-            plain = unfolded(directive.text)
-            order = Order(turn.index, directive, frozenset(words(normal(plain))), stems(plain))
+            order = _order(turn, directive)
             found.append(order)
             for word in order.words | order.stems:
                 known = self._orders.setdefault(word, [])
                 known.append(order)
                 del known[:-MOST_ORDERS]
+        self._heard = (turn.index, found)
         if found:
             strongest = max(found, key=lambda o: o.directive.strength)
             for name in _IDENTIFIER.findall(turn.text)[:MOST_NAMES]:
@@ -152,6 +154,13 @@ class Conversation:
     def orders(self, word: str) -> Sequence[Order]:
         """Which untrusted sentences that give an order have this word, or a word of this stem? The newest four."""
         return self._orders.get(word, ())
+
+    def heard(self, turn: Turn) -> Sequence[Order]:
+        """Which orders does this turn give?"""
+        if turn.voice != "outside":
+            return ()
+        at, found = self._heard
+        return found if at == turn.index else [_order(turn, d) for d in directives(turn.text)]
 
     def named(self, tool: str) -> Order | None:
         """Was this tool named in an untrusted turn that gives orders? The strongest order of the first such turn."""
@@ -220,6 +229,11 @@ class Conversation:
     def spoken(self, voice: Voice) -> Iterable[Turn]:
         """Every turn of one voice, in order."""
         return (turn for turn in self.turns if turn.voice == voice)
+
+
+def _order(turn: Turn, directive: Directive) -> Order:
+    plain = unfolded(directive.text)
+    return Order(turn.index, directive, frozenset(words(normal(plain))), stems(plain))
 
 
 def values_of(event: Event) -> list[tuple[str, str]]:

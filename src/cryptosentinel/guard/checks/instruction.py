@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cryptosentinel.guard.check import Step, at, finding
 from cryptosentinel.guard.conversation import Conversation
-from cryptosentinel.guard.directives import directives
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
@@ -26,7 +25,7 @@ class Instruction:
         """Look at what came from outside in this step."""
         best: Finding | None = None
         for turn in step:
-            found = directives(turn.text) if turn.voice == "outside" else []
+            found = [order.directive for order in conversation.heard(turn)]
             if found:
                 worst = max(found, key=lambda d: d.strength)
                 if best is None or worst.strength > (best.score or 0.0):

@@ -19,9 +19,12 @@ LONGEST = 20_000
 _QUOTED = re.compile(r"[\[\"“‘'`*<«]+([^\[\]\"“”‘’`*<>«»\n]{5,120})[\]\"”’'`*>»]+")
 _BECAUSE = re.compile(r"\b(?:since|because|as|if|when|whenever|given|due|seeing)\b", re.IGNORECASE)
 _WORDING = re.compile(
-    r"\b(?:question|prompt|request|query|message|input|instruction|phrase|phrasing|words?|wording|sentence|text|"
-    r"keyword|"
-    r"contains?|containing|mentions?|includes?|appears?|there is|there are|says|ends with|starts with)\b",
+    r"\b(?:question|prompt|request|query|input|instruction|user['’]s (?:message|words|text))\b", re.IGNORECASE
+)
+_PRESENT = re.compile(
+    r"\b(?:there (?:is|are|was)|contain\w*|mention\w*|includ\w*|appear\w*|has|have|ha[ds]|says?|see|seen|present|"
+    r"ends? with|"
+    r"starts? with|occurs?|in the|in your)\b",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"\[])|\n+|\"\s*[},]")
@@ -69,7 +72,7 @@ class Reasoning:
         start = 0
         for sentence in _SENTENCE.split(turn.text[:LONGEST]):
             start = turn.text.find(sentence, start)
-            if not (_BECAUSE.search(sentence) and _WORDING.search(sentence)):
+            if not all(p.search(sentence) for p in (_BECAUSE, _WORDING, _PRESENT)):
                 continue
             for match in _QUOTED.finditer(sentence):
                 phrase = squeezed(match.group(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 from cryptosentinel.guard.check import Step, at, finding
 from cryptosentinel.guard.conversation import Conversation, Turn
@@ -16,13 +17,16 @@ LEAST = 4  # earlier messages of its own from which on an agent has a way
 MOST = 12
 SHORTEST = 60  # characters of a message that has a style
 FLIP = 0.5
+KEPT = 400  # turns after which what is kept of a message is dropped
 STEEP = 3.0  # standard deviations away at which the score is one half
-LONGEST = 20_000
+LONGEST = 8_000
+MOST_SENTENCES = 200
 
 _DECIDES = re.compile(
-    r"[^.!?\n]*\b(?:buy|buying|bought|sell|selling|sold|hold|holding|approve|reject|accept|decline)\b[^.!?\n]*",
-    re.IGNORECASE,
+    r"\b(?:buy|buying|bought|sell|selling|sold|hold|holding|approve|reject|accept|decline)\b", re.IGNORECASE
 )
+_SENTENCE = re.compile(r"[.!?\n]+")
+_SPACES, _CAPITALS, _DIGITS, _MARKS = map(re.compile, (r"\s", r"[A-Z]", r"\d", r"[^\w\s]"))
 _NAME = re.compile(r"\b[A-Z]{2,6}\b")
 
 
@@ -48,8 +52,9 @@ class Shift:
             before = [t for t in conversation.own(turn.event.sender, turn.index, MOST) if len(t.text) >= SHORTEST]
             if len(before) < LEAST:
                 continue
-            away = _distance(turn, before)
-            flipped = _flipped(turn, before)
+            now, past = _manner(turn, conversation), [_manner(t, conversation) for t in before]
+            away = _distance(now, past)
+            flipped = _flipped(now, past)
             score = max(away / (away + STEEP), FLIP if flipped else 0.0)
             if score >= 0.25:
                 reason = f"{turn.event.sender} now goes the other way with {flipped}" if flipped else (
@@ -59,50 +64,61 @@ class Shift:
         return None
 
 
-def _distance(turn: Turn, before: list[Turn]) -> float:
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """What is kept of a message: its style, its words, and which way it goes with what it names."""
+
+    style: tuple[float, ...]
+    words: frozenset[str]
+    stances: dict[str, int]
+
+
+def _manner(turn: Turn, conversation: Conversation) -> _Manner:
+    """The manner of a message, worked out once."""
+    known: _Manner | None = conversation.memo.get(("shift", turn.index))
+    if known is None:
+        text = turn.text[:LONGEST]
+        known = conversation.memo[("shift", turn.index)] = _Manner(_style(text), stems(text), _stances(text))
+        conversation.memo.pop(("shift", turn.index - KEPT), None)
+    return known
+
+
+def _distance(now: _Manner, past: list[_Manner]) -> float:
     """How many of its own standard deviations is the message from the middle of the earlier ones?"""
-    now = _style(turn.text)
-    earlier = [_style(t.text) for t in before]
     total = 0.0
-    for i, value in enumerate(now):
-        own = [e[i] for e in earlier]
+    for i, value in enumerate(now.style):
+        own = [p.style[i] for p in past]
         middle = sum(own) / len(own)
         spread = math.sqrt(sum((v - middle) ** 2 for v in own) / len(own)) + 0.05 * abs(middle) + 1e-3
         total += min(10.0, abs(value - middle) / spread)
-    return total / len(now) + _novelty(turn, before)
+    return total / len(now.style) + _novelty(now, past)
 
 
-def _novelty(turn: Turn, before: list[Turn]) -> float:
+def _novelty(now: _Manner, past: list[_Manner]) -> float:
     """How many more of its words are new than of the message before it, in standard deviations of a share?"""
-    words = stems(turn.text[:LONGEST])
-    known: set[str] = set().union(*(stems(t.text[:LONGEST]) for t in before[1:]))
-    last = stems(before[0].text[:LONGEST])
-    usual = len(last - known) / max(1, len(last))
-    new = len(words - known - last) / max(1, len(words))
-    return max(0.0, new - usual) / math.sqrt(0.25 / max(1, len(words)))
+    known: set[str] = set().union(*(p.words for p in past[1:]))
+    usual = len(past[0].words - known) / max(1, len(past[0].words))
+    new = len(now.words - known - past[0].words) / max(1, len(now.words))
+    return max(0.0, new - usual) / math.sqrt(0.25 / max(1, len(now.words)))
 
 
 def _style(text: str) -> tuple[float, ...]:
-    text = text[:LONGEST]
-    found = text.split()
-    count, letters = max(1, len(found)), max(1, len(text))
-    sentences = max(1, sum(text.count(c) for c in ".!?\n"))
+    count, letters = max(1, len(text.split())), max(1, len(text))
+    solid = letters - len(_SPACES.findall(text))
     return (
         math.log(count),
-        sum(map(len, found)) / count,
-        count / sentences,
-        sum(c.isupper() for c in text) / letters,
-        sum(c.isdigit() for c in text) / letters,
-        sum(not c.isalnum() and not c.isspace() for c in text) / letters,
+        solid / count,
+        count / max(1, len(_SENTENCE.findall(text))),
+        len(_CAPITALS.findall(text)) / letters,
+        len(_DIGITS.findall(text)) / letters,
+        len(_MARKS.findall(text)) / letters,
     )
 
 
-def _flipped(turn: Turn, before: list[Turn]) -> str:
+def _flipped(now: _Manner, past: list[_Manner]) -> str:
     """The thing with which it now goes another way than in the last two messages that decide about it."""
-    now = _stances(turn.text)
-    past = [_stances(t.text) for t in before]
-    for name, sign in now.items():
-        earlier = [p[name] for p in past if name in p][:2]
+    for name, sign in now.stances.items():
+        earlier = [p.stances[name] for p in past if name in p.stances][:2]
         if len(earlier) == 2 and all(e == -sign for e in earlier):
             return name
     return ""
@@ -110,8 +126,8 @@ def _flipped(turn: Turn, before: list[Turn]) -> str:
 
 def _stances(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    for match in list(_DECIDES.finditer(text[:LONGEST]))[:30]:
-        if sign := stance(match.group()):
-            for name in _NAME.findall(match.group())[:4]:
+    for sentence in _SENTENCE.split(text[:LONGEST])[:MOST_SENTENCES]:
+        if _DECIDES.search(sentence) and (sign := stance(sentence)):
+            for name in _NAME.findall(sentence)[:4]:
                 found[name] = sign
     return found
