@@ -23,7 +23,7 @@ LONGEST = 80  # a longer value goes by its beginning
 HALF_LIVES = (8.0, 32.0, 128.0)  # decisions after which a predictor has forgotten half
 PRIOR = 4.0  # decisions that the baseline's shares count for in a predictor
 MOST_COLUMNS = 8  # so many categories say whether decisions hang together
-FRESH = 4  # a predictor's payments are reckoned anew after so many decisions
+FRESH = 8  # a predictor's payments are reckoned anew after so many decisions
 PUSHES = (0.15, 0.5)  # of all decisions go to one category: what a fixed bet expects
 
 

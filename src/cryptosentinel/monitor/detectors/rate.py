@@ -48,5 +48,6 @@ class Rate(BoundedMean):
         """From the baseline's zeros and ones, in their order."""
         x = np.asarray(values, dtype=np.float64)
         factor = worth([x]) if x.size else 1.0
-        low, high = clopper_pearson(float(x.sum()) * factor, x.size * factor, 1 - confidence)
+        alpha = (1 - confidence) * (1 if direction == "both" else 2)  # of one direction one bound is needed
+        low, high = clopper_pearson(float(x.sum()) * factor, x.size * factor, alpha)
         return cls(low, high, recursion, direction)
