@@ -12,6 +12,7 @@ from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
 LEAST_STEMS = 4  # a shorter description says too little to be compared
+HARMFUL = 0.8  # a tool whose own name says harm
 STEEP = 6.0  # one word in twelve about what is guarded, in a tool that shares nothing with the task, scores one half
 
 # What a tool says that reaches for what is guarded: other people's data, rights, the state of a system.
@@ -23,6 +24,16 @@ _GUARDED = stems(
     safeguard secret secure security sensitive shutdown steal surveillance tamper theft transfer unauthorized
     undetected verify wipe"""
 )
+# What no honest task asks a tool to do.
+_HARMFUL = stems(
+    """abuse attack backdoor blackmail bribe bribery bypass corrupt corruption covert deception defacement deprivation
+    destruction disruption diversion embezzle espionage evade exfiltration exploit extort extortion fabricate
+    fabrication fake falsify forge forgery fraud fraudulent harass hijack hijacking illegal illicit impersonate
+    impersonation injection interruption launder leak malicious malpractice malware manipulate manipulation
+    misrepresentation misuse neglect phishing poison poisoning ransom sabotage spoof spoofing steal stealth
+    surveillance tamper tampering theft threat unauthorized unlawful"""
+)
+_REACHED = _GUARDED | _HARMFUL
 
 
 @register("check", "off_task")
@@ -55,7 +66,9 @@ class OffTask:
             guarded = len((described & _GUARDED) - asked) / len(described)
             share = shared / len(described)
             score = min(1.0, STEEP * guarded * (1 - share))
-            if not guarded:
+            name = _described(tool, "") - asked
+            score = max(score, len(name & _REACHED) / max(2, len(name)), HARMFUL if name & _HARMFUL else 0.0)
+            if not score:
                 continue
             if best is None or score > (best.score or 0.0):
                 best = finding(
@@ -66,7 +79,7 @@ class OffTask:
 
 
 def _list(words: frozenset[str]) -> str:
-    return ", ".join(f"{w}..." for w in sorted(words & _GUARDED))
+    return ", ".join(f"{w}..." for w in sorted(words & _REACHED))
 
 
 @lru_cache(maxsize=4096)
