@@ -207,7 +207,7 @@ FAULTS: dict[str, Fault] = {
     "judge injected": lambda w: w.judged(obedient),
     "guard raising": lambda w: Observer(None, Broken()),
     "monitor raising": lambda w: Observer(None, Guard(checks=[]), monitor=Broken()),
-    "facts raising": lambda w: Observer(RuleBook.parse(RULES), facts=lambda event: 1 // 0),  # type: ignore[arg-type]
+    "facts raising": lambda w: Observer(RuleBook.parse(RULES), facts=Broken().facts),
     "ledger locked": lambda w: w.locked(),
     "ledger full": lambda w: w.full(),
     "rule file missing": lambda w: w.ruled(None),
