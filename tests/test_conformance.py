@@ -24,14 +24,15 @@ HOMES = (
     "cryptosentinel.redteam.attacks",
     "cryptosentinel.redteam.tasks",
     "cryptosentinel.redteam.defences",
+    "cryptosentinel.monitor.detectors",
 )
 for home in HOMES:
     if find_spec(home.rpartition(".")[0]) and find_spec(home):
         import_module(home)
 
 EXPECTED = {
-    "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 4, "attack": 8,
-    "task": 4, "defence": 4, "predicate": 9,
+    "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 5, "attack": 8,
+    "task": 4, "defence": 4, "predicate": 9, "change-detector": 4,
 }  # fmt: skip
 DETECTORS = registry.names("detector")
 

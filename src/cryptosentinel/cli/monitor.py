@@ -36,6 +36,18 @@ def replay(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSONL of alarms; rejects.jsonl is written beside it.")
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Keep every decision, alarm and state in this ledger (file or URL): the same command goes on where it "
+            "was stopped, and takes no decision twice.",
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Which watch of the ledger this is.")] = "monitor",
+    webhook: Annotated[
+        str, typer.Option(metavar="URL", help="An Alertmanager told of alarms that go on and off (with --ledger).")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Hold recorded decisions against a baseline; one line for each alarm.
@@ -56,10 +68,17 @@ def replay(
     """  # noqa: D301  a real backspace keeps the example's lines apart
     from cryptosentinel.cli.board import Board
     from cryptosentinel.cli.output import emit, emit_json
-    from cryptosentinel.services.monitor import replay_events
+    from cryptosentinel.services.monitor import keep_events, replay_events
 
+    if webhook and ledger is None:
+        raise typer.BadParameter("needs --ledger, which remembers what was delivered", param_hint="--webhook")
     with Board() as board:
-        document = replay_events(events, baseline, config, out, on_progress=board)
+        if ledger is None:
+            document = replay_events(events, baseline, config, out, on_progress=board)
+        else:
+            document = keep_events(
+                events, baseline, config, ledger, name, out=out, webhook=webhook, on_progress=board
+            )  # fmt: skip
     if as_json:
         emit_json(document)
     elif out is not None:
@@ -71,6 +90,69 @@ def replay(
             typer.echo(line, err=True)
     if document["alarms"]:
         raise typer.Exit(EXIT_FOUND)
+
+
+@app.command("explain")
+def explain(
+    events: Events,
+    baseline: Baseline,
+    config: Config = None,
+    agent: Annotated[str, typer.Option(help="Only this agent's streams.")] = "",
+    stream: Annotated[str, typer.Option(help="Only streams of this name.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="An HTML page with a chart of each stream.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the evidence of each stream grew, decision by decision, and what its alarms say.
+
+    Exit code 0 where it ran, alarms or not. 2: nothing readable, or no such stream. 3: nothing could be watched.
+
+    Example: cryptosentinel monitor explain today.jsonl --baseline last-month.jsonl --stream asset --out asset.html
+    """
+    from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.files import atomic_write
+    from cryptosentinel.report.monitor import render_monitor, text_of
+    from cryptosentinel.services.monitor import explain_events
+
+    document = explain_events(events, baseline, config, agent=agent, stream=stream)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(out, render_monitor(document))
+    if as_json:
+        emit_json(document)
+    else:
+        emit(text_of(document))
+        emit([f"page: {out}"] if out is not None else [])
+
+
+@app.command("status")
+def status(
+    ledger: Annotated[str, typer.Option(metavar="WHERE", help="The ledger that `replay --ledger` keeps.")],
+    name: Annotated[str, typer.Option(help="Only this watch.")] = "",
+    metrics: Annotated[bool, typer.Option("--metrics", help="As text for Prometheus.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the watches of a ledger stand: decisions, the evidence of each stream, alarms that are on.
+
+    Exit code 0: it could be read, alarms or not. 2: no such ledger or watch. 3: it cannot be read.
+
+    Example: cryptosentinel monitor status --ledger desk.db
+    """
+    from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.services.monitor import status_of
+
+    document = status_of(ledger, name)
+    if metrics:
+        emit([document["metrics"].rstrip("\n")])
+    elif as_json:
+        emit_json({k: v for k, v in document.items() if k != "metrics"})
+    else:
+        for watch, said in document["watches"].items():
+            late = said["counts"].get("late", 0)
+            emit([f"{watch}: {said['decisions']} decisions ({late} late), {said['alarms']} alarms so far"])
+            for s in sorted(said["streams"], key=lambda s: (not s["alarming"], -s["peak_evidence"] / s["threshold"])):
+                share = f"{s['peak_evidence'] / s['threshold']:.2g} of the threshold at most"
+                state = "ALARM" if s["alarming"] else "quiet"
+                emit([f"  {state}  {s['agent']}: {s['stream']} ({s['detector']}), {s['decisions']} decisions, {share}"])
 
 
 def summary(document: Mapping[str, Any]) -> list[str]:

@@ -141,7 +141,7 @@ class Watch:
                 shown = (clock, event.agent, stream.name, stream.detector.name, evidence, full * share)
                 gauge = next(g for g in agent.gauges if g.feature.name == stream.feature)
                 change = gauge.in_units(change)
-                found.append(Alarm(*shown, self.run_length, event.id, change, stream.unit))
+                found.append(Alarm(*shown, self.run_length, event.id, change, stream.unit, stream.decisions))
         self.counts["alarms"] += len(found)
         return found
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
+from zlib import crc32
 
 from cryptosentinel.datasets.rows import TEXT_KEPT, Reject
 from cryptosentinel.datasets.streams import format_of, locate
@@ -70,7 +71,7 @@ def _all(files: Sequence[Path]) -> Iterator[tuple[Event, bool] | Reject]:
                 try:
                     if type(value) is Broken:
                         raise ValueError(value.reason)
-                    yield as_event(value, f"{file.name}:{line}")
+                    yield as_event(value, f"{file.name}:{line}:{crc32(text.encode('utf-8', 'replace')):08x}")
                 except ValueError as error:
                     kept = text[:TEXT_KEPT].encode("utf-8", "replace").decode("utf-8").rstrip("\r\n")
                     yield Reject(index, str(file), line, str(error).encode("utf-8", "replace").decode("utf-8"), kept)
