@@ -24,7 +24,7 @@ SOURCE, VERSION = "judge", 1
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """When is the judge asked? Where the local safety score lies in [low, high), and always for the tools of `always`.
+    """When is the judge asked? Where the highest local score lies in [low, high), and always for the tools of `always`.
 
     `kinds` are the events that matter; a step without one is never asked about. What the guard holds by itself is not
     asked about either: the judge cannot lower it.
@@ -48,7 +48,7 @@ class Cascade:
         if not set(kinds) & set(self.kinds):
             return False
         named = {t for tool in tools for t in (tool, tool.rpartition(".")[2])}
-        return bool(named & set(self.always)) or self.low <= scores.safety < self.high
+        return bool(named & set(self.always)) or self.low <= max(_three(scores)) < self.high
 
 
 class SemanticGuard:
