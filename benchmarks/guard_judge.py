@@ -4,7 +4,8 @@ Every trace of the evaluation data is judged by the local guard; for each cut th
 of the hijacks that the local guard misses the share that the judge is asked about before the harm: what the best judge
 could add. Then a sample is judged again with a judge over HTTP, a scripted server on the loopback, which counts calls
 and tokens (four characters each); its answers are always "nothing odd", so that it can be seen to change no verdict.
-Asking about every consequential step is the baseline. No language model takes part: this measures cost and reach, not quality.
+Asking about every consequential step is the baseline. No language model takes part: this measures cost and reach, not
+how good an answer is.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def main() -> int:
 def page(result: Mapping[str, Any]) -> str:
     """The tables of the page."""
     cost = [
-        (a["part"], "every consequential step" if a["low"] == 0 else f"highest local score >= {a['low']:g}", a["events"],
+        (a["part"], "every consequential step" if a["low"] == 0 else f"local score >= {a['low']:g}", a["events"],
          f"{a['calls_per_1000_events']:.1f}", f"{a['prompt_tokens_per_1000_events']:,.0f}",
          f"{a['completion_tokens_per_1000_events']:,.0f}", a["errors"], a["verdicts_changed"])
         for a in result["asked"]
