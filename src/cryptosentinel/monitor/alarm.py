@@ -14,7 +14,7 @@ from cryptosentinel.types import Finding, Ref
 class Alarm:
     """A stream's behaviour has changed.
 
-    `time` is the event's own, `decision` counts the stream's. `evidence` reached `threshold`; where nothing has changed,
+    `time` is the event's own, `decision` counts the stream's. `evidence` reached `threshold`; unchanged,
     all streams taken together do so once in `run_length_guarantee` decisions on average, or more rarely.
     """
 

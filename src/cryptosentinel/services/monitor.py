@@ -163,7 +163,7 @@ def keep_events(
     """As `replay_events`, with every decision, alarm and state in a ledger: a run that was stopped goes on.
 
     The baseline and the config count when a watch of this name is begun; afterwards they are the ledger's. Decisions
-    that are in the ledger are not taken again. The document's alarms are those that these events set off, now or before.
+    that are in the ledger are not taken again. Its alarms are those that these events set off, now or before.
 
     Args:
         events: JSONL of decisions, in order; those without an id go by their file, line and content.

@@ -63,12 +63,12 @@ class Categories(ChangeDetector):
         """
         super().__init__(recursion)
         self.cells = tuple(cells)
-        if not len(self.cells) == len(low) == len(high) or len(self.cells) < 2:
-            raise ConfigError(f"{len(self.cells)} cells with {len(low)} and {len(high)} bounds: must be the same, >= 2")
+        if not len(self.cells) == len(low) == len(high):
+            raise ConfigError(f"{len(self.cells)} cells with {len(low)} and {len(high)} bounds: must be as many")
         self.low, self.high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
         self._code: Mapping[str, int] = {c: i for i, c in enumerate(self.cells) if c not in (UNSEEN, OTHER)}
         size = len(self.cells)
-        middle = np.clip((self.low + self.high) / 2, 1e-6, 1.0)
+        middle: NDArray[np.float64] = np.clip((self.low + self.high) / 2, 1e-6, 1.0)
         self._usual = middle / middle.sum()
         pushed = [(1 - push) * self._usual + push * np.eye(size) for push in PUSHES]
         fixed = e_values(np.concatenate(pushed), self.low, self.high)

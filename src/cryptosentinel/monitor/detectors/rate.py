@@ -19,7 +19,7 @@ class Rate(BoundedMean):
 
     Numbers: 1 where it happened, 0 where not. The baseline's rate enters through its Clopper-Pearson bounds, those of
     fewer decisions where decisions hang together (`bounds.worth`). e = 1 + s (x - high) upwards, 1 + s (low - x)
-    downwards, for five stakes s each.
+    downwards, for four stakes s each.
 
     False alarms: at threshold A after A decisions or more on average while P(1 | past) stays within the bounds; a
     season that the baseline did not see is a change. Does not see: another order of the same numbers.
