@@ -264,13 +264,13 @@ class Order(BaseModel):
     amount: int
 
 
-def test_a_structured_answer_is_a_decision() -> None:
-    trader = agent(['{"token": "ABC", "amount": 5000}'], [], output_schema=Order, use_json_mode=True)
-    attach(trader, Observer(rules("skip", "arg.amount >= 1_000", "state_change")))
-    assert str(trader.run("Buy.").content).startswith("Blocked.")
+def test_a_structured_answer_is_a_decision_and_judged_once(run: Runs) -> None:
+    bad = agent(['{"token": "ABC", "amount": 5000}'], [], output_schema=Order, use_json_mode=True)
+    attach(bad, Observer(rules("skip", "arg.amount >= 1_000", "state_change")))
+    assert str(run(bad, "Buy.").content).startswith("Blocked.")
     trader = agent(['{"token": "ABC", "amount": 5}'], [], output_schema=Order, use_json_mode=True)
-    attach(trader, Observer(rules("skip", "arg.amount >= 1_000", "state_change")))
-    assert trader.run("Buy.").content == Order(token="ABC", amount=5)  # noqa: S106  a coin
+    attach(trader, Observer(rules("skip", "arg.amount >= 1_000 or count() > 1", "state_change")))
+    assert run(trader, "Buy.").content == Order(token="ABC", amount=5)  # noqa: S106  a coin
 
 
 def test_a_result_that_is_refused_is_not_read(run: Runs) -> None:
@@ -459,6 +459,7 @@ def refuses(match: str, entity: Any, **options: Any) -> None:
 def test_what_cannot_be_guarded_is_refused() -> None:
     refuses("runs at the model's provider", agent(["x"], [{"type": "web_search"}]))
     refuses("runs at the client", agent(["x"], [tool(external_execution=True)(look)]))
+    refuses("decided at run time", agent(["x"], lambda: [look]))
     refuses("members that are decided at run time", team(["x"], lambda: []))
     background = agent(["x"], [])
     background._run_hooks_in_background = True
@@ -502,7 +503,42 @@ def test_hooks_that_are_taken_away_stop_the_agent() -> None:
     attach(manager, Observer(rules()))
     manager.members.append(stranger)
     assert manager.run("Buy.").status == RunStatus.error
+    changed = agent([SMALL, "Done."], [desk.swap_tool()])
+    attach(changed, Observer(rules()))
+    changed.tools.append({"type": "web_search"})
+    assert changed.run("Buy.").status == RunStatus.error
     assert desk.swaps == []
+
+
+def test_arguments_are_judged_as_agno_reads_them(run: Runs) -> None:
+    desk = Desk()
+
+    def swap(token: str, fast: bool = False) -> str:
+        """Swap."""
+        desk.swaps.append((token, fast))
+        return "swapped"
+
+    calls = [("swap", {"token": "A", "fast": "True"}), ("swap", "{'token': 'B'}"), ("swap", "{broken")]
+    trader = agent([calls, "Done."], [swap])
+    attach(trader, Observer(rules("skip", "count() > 2"), Guard(checks=[])))
+    run(trader, "Buy.")
+    assert sorted(desk.swaps) == [("A", True), ("B", False)]
+
+
+def test_an_agent_in_a_tool_of_an_agent_is_asked_by_that_agent() -> None:
+    guard = Guard()
+    inner = agent(["I say 0xBAD."], [], name="Inner", session_id="inner")
+    attach(inner, Observer(None, guard))
+
+    def ask(question: str) -> str:
+        """Ask the other agent."""
+        return str(inner.run(question).content)
+
+    outer = agent([[("ask", {"question": "Where to?"})], "Done."], [ask], name="Outer", session_id="outer")
+    attach(outer, Observer(None, guard))
+    outer.run("Find out.")
+    (first, *_) = guard.conversation("inner").turns
+    assert (first.text, first.event.sender, first.voice) == ("Where to?", "Outer", "agent")
 
 
 def test_two_runs_of_a_session_are_stopped_one_by_one() -> None:

@@ -32,6 +32,8 @@ from cryptosentinel.adapters.agno_stream import buffer
 from cryptosentinel.observer import Observer
 
 __all__ = ["Attached", "SemanticGuardToolkit", "attach"]
+RUN_TIME = "run-time tools"
+UNHOOKED = "the guard's tool hook"
 
 
 def attach(
@@ -48,17 +50,17 @@ def attach(
         buffers_streams: hold streamed text back until it is complete and judged. Without it a client reads text that
             may be withheld later.
         accepts_off_path: names of tools that run where no hook is (at the model's provider, at the client, inside a
-            code kernel) and are to be let be; any other such tool is refused.
+            code kernel) and are to be let be, or "run-time tools" for a function that chooses them; others are refused.
 
     Raises:
         ConfigError: it is no Agno agent or team, a part of it cannot be guarded, or it is guarded already.
     """
-    attached = Attached(entity, observer)
+    attached = Attached(entity, observer, buffers_streams, accepts_off_path)
     for owner in attached.owners:
-        _require_guardable(owner, set(accepts_off_path))
+        attached.require_guardable(owner)
     try:
         for owner in attached.owners:
-            attached._install(owner, buffers_streams)
+            attached._install(owner)
         attached.check()
     except BaseException:
         attached.detach()
@@ -69,14 +71,16 @@ def attach(
 class Attached:
     """An agent or team behind an observer; `owners` are all agents and teams in it."""
 
-    def __init__(self, entity: Any, observer: Observer) -> None:
+    def __init__(
+        self, entity: Any, observer: Observer, buffers_streams: bool = True, accepts_off_path: Collection[str] = ()
+    ) -> None:
         """Find all members; nothing is changed yet."""
         self.entity, self.observer = entity, observer
+        self._buffers, self._accepted = buffers_streams, frozenset(accepts_off_path)
         self.canaries, self.shown = Canaries(), Shown()
         self.owners: list[Any] = []
         self._hooks: dict[int, Hooks] = {}
         self._before: dict[int, dict[str, Any]] = {}
-        self._buffers = True
         self._collect(entity)
 
     def check(self) -> None:
@@ -102,16 +106,23 @@ class Attached:
         self.shown.forget(session_id)
         self.observer.forget(session_id)
 
-    def fault(self, owner: Any) -> str:
-        """What is wrong with the hooks of this agent, so that nothing of it may go through? Empty if nothing is."""
+    def fault(self, owner: Any, more_tools: Any = None) -> str:
+        """What is wrong with this agent, so that nothing of it may go through? Empty if nothing is.
+
+        more_tools: what a run brings along.
+        """
         if getattr(owner, "_run_hooks_in_background", None) is True:
             return "hooks run in the background (run_hooks_in_background=True), where they can stop nothing"
+        for tools in (owner.tools, more_tools):
+            if off := next((f for f in off_path(tools) if f[1] not in self._accepted), None):
+                where, what = off
+                return f"tool {what!r} runs {where}, where no hook is; accepts_off_path=[{what!r}] would let it be"
         hooks = self._hooks.get(id(owner))
         tool_hooks = list(owner.tool_hooks or ())
         if hooks is None or hooks.outer not in tool_hooks[:1] or hooks.inner not in tool_hooks[-1:]:
-            return "the guard's tool hooks are no longer the first and the last"
+            return f"{UNHOOKED}s are not the first and the last"
         if hooks.pre not in (owner.pre_hooks or ()) or hooks.post not in (owner.post_hooks or ()):
-            return "the guard's hooks before and after a run were taken away"
+            return "the guard's hooks before and after a run are gone"
         members = owner.members if isinstance(owner, Team) else ()
         if not isinstance(members, list | tuple):
             return "its members are decided at run time"
@@ -143,12 +154,23 @@ class Attached:
             for member in entity.members:
                 self._collect(member)
 
-    def _install(self, owner: Any, buffers_streams: bool) -> None:
+    def require_guardable(self, owner: Any) -> None:
+        """Can this agent be guarded?
+
+        Raises:
+            ConfigError: it is guarded already, or something that it does passes no hook.
+        """
+        if any(isinstance(getattr(hook, "__self__", None), Hooks) for hook in owner.tool_hooks or ()):
+            raise ConfigError(f"{name_of(owner)} is guarded already: detach it first")
+        fault = self.fault(owner)
+        if fault and not fault.startswith(UNHOOKED):
+            raise ConfigError(f"{name_of(owner)} cannot be guarded: {fault}")
+
+    def _install(self, owner: Any) -> None:
         hooks = Hooks(self, owner, name_of(owner))
         self._hooks[id(owner)] = hooks
         names = ("tool_hooks", "pre_hooks", "post_hooks")
         self._before[id(owner)] = {name: getattr(owner, name) for name in names}
-        self._buffers = buffers_streams
         there = list(owner.tool_hooks or ())
         dropped = {} if there or (owner.tool_hooks is not None and isinstance(owner, Agent)) else own_hooks(owner.tools)
         owner.tool_hooks = [hooks.outer, *there, *([calling(dropped)] if dropped else []), hooks.inner]
@@ -162,23 +184,16 @@ def name_of(owner: Any) -> str:
     return str(getattr(owner, "name", None) or getattr(owner, "id", None) or type(owner).__name__)
 
 
-def _require_guardable(owner: Any, accepted: set[str]) -> None:
-    name = name_of(owner)
-    if getattr(owner, "_run_hooks_in_background", None) is True:
-        raise ConfigError(f"{name}: hooks that run in the background can stop nothing (run_hooks_in_background=True)")
-    if any(isinstance(getattr(hook, "__self__", None), Hooks) for hook in owner.tool_hooks or ()):
-        raise ConfigError(f"{name} is guarded already: detach it first")
-    for tool in owner.tools if isinstance(owner.tools, list) else ():
-        for where, what in _off_path(tool):
-            if what not in accepted:
-                raise ConfigError(
-                    f"{name}: tool {what!r} runs {where}, where no hook is; take it away, or accept it: "
-                    f"accepts_off_path=[{what!r}]"
-                )
+def off_path(tools: Any) -> list[tuple[str, str]]:
+    """(where, name) of whatever of these tools runs where no hook of ours is called."""
+    if tools is None:
+        return []
+    if not isinstance(tools, list | tuple):
+        return [("as is decided at run time", RUN_TIME)]
+    return [found for tool in tools for found in _off_path(tool)]
 
 
 def _off_path(tool: Any) -> list[tuple[str, str]]:
-    """(where, name) of whatever this tool runs where no hook of ours is called."""
     if isinstance(tool, dict):
         return [("at the model's provider", str(tool.get("name") or tool.get("type") or "tool"))]
     if isinstance(tool, Toolkit):

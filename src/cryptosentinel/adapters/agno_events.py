@@ -61,30 +61,38 @@ def inputs_of(content: Any) -> list[tuple[str, str]]:
 
 
 def decision_of(content: Any) -> Mapping[str, Any] | None:
-    """The attributes of a structured answer; None if the answer is text."""
+    """The attributes of a structured answer, also of one that is still text; None if the answer is none.
+
+    >>> decision_of('{"buy": "SOL"}'), decision_of("Buy SOL.")
+    ({'buy': 'SOL'}, None)
+    """
+    if isinstance(content, str) and content.strip()[:1] == "{":
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            return None
     if isinstance(content, BaseModel):
-        dumped = plain(content.model_dump())
-    elif isinstance(content, dict):
-        dumped = plain(content)
-    else:
-        return None
-    return dumped if isinstance(dumped, dict) else None
+        content = content.model_dump()
+    return dict(plain(content)) if isinstance(content, dict) else None
 
 
-def calls_of(message: Any) -> list[tuple[str, Mapping[str, Any] | str, str]]:
-    """(tool, arguments, call id) of each call in an assistant's message; arguments that are no object stay text."""
-    found: list[tuple[str, Mapping[str, Any] | str, str]] = []
+def calls_of(message: Any) -> list[tuple[str, Mapping[str, Any], str]]:
+    """(tool, arguments, call id) of each call in an assistant's message, read as Agno reads it.
+
+    A call that Agno cannot read is none: it is answered with an error and never made.
+    """
+    from agno.tools.function import Function
+    from agno.utils.functions import get_function_call
+
+    found: list[tuple[str, Mapping[str, Any], str]] = []
     for call in message.tool_calls or ():
         function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str):
             continue
-        given = function.get("arguments")
-        try:
-            read = json.loads(given or "{}") if isinstance(given, str) else given
-        except (ValueError, RecursionError):
-            read = given
-        arguments = read if isinstance(read, dict) else str(given)
-        found.append((function["name"], arguments, str(call.get("id") or "")))
+        read = get_function_call(name, function.get("arguments") or "{}", None, {name: Function(name=name)})
+        if read is not None and read.error is None:
+            found.append((name, read.arguments or {}, str(call.get("id") or "")))
     return found
 
 

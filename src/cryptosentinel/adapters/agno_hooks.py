@@ -139,7 +139,7 @@ class Hooks:
                     calls, names = [*calls, (function_name, arguments, "")], [*names, name]
                 events = [self._call(tool, given, place, call) for tool, given, call in calls]
                 text = text_of(asked.content)
-                is_new = text.strip() and self.attached.shown.is_new(place.session, digest("answer", place.run, text))
+                is_new = text.strip() and self.attached.shown.is_new(place.session, _answer(place, text))
                 spoken = [self._said(text, self.name, place.asked_by, place)] if is_new else []
                 rulings = self.attached.observer.observe_batch([*spoken, *events])[len(spoken) :]
                 for key, of_one in zip(names, rulings, strict=True):
@@ -191,7 +191,7 @@ class Hooks:
             InputCheckError: it is not allowed, or something failed: no other error stops a run.
         """
         try:
-            fault = self.attached.fault(self.owner)
+            fault = self.attached.fault(self.owner, getattr(run_context, "client_tools", None))
             self.attached.keep_buffered(self)
             place = place_of(run_context)
             events = []
@@ -220,9 +220,9 @@ class Hooks:
 
     def answered(self, content: Any, place: Place, is_final: bool) -> str | None:
         """Judge an answer: what to say in its place, or None if it may be given."""
-        attributes, text = decision_of(content), text_of(content)
-        if not text.strip() or not self.attached.shown.is_new(place.session, digest("answer", place.run, text)):
-            return self.attached.shown.notice(digest(place.run, text))
+        attributes, text, name = decision_of(content), text_of(content), _answer(place, content)
+        if not text.strip() or not self.attached.shown.is_new(place.session, name):
+            return self.attached.shown.notice(name)
         self.attached.shown.is_new(place.session, digest("said", text))
         if attributes is not None:
             body: dict[str, Any] = {"attributes": attributes, "run": place.root}
@@ -237,8 +237,8 @@ class Hooks:
         if ruling.goes_through:
             return None
         notice = ruling.message or "The answer is withheld."
-        self.attached.shown.notice(digest(place.run, text), notice)
-        self.attached.shown.is_new(place.session, digest("answer", place.run, notice))
+        self.attached.shown.notice(name, notice)
+        self.attached.shown.is_new(place.session, _answer(place, notice))
         return notice
 
     def sync(self, messages: Sequence[Any], place: Place, until: Any) -> None:
@@ -293,6 +293,12 @@ def withhold(run_output: Any, notice: str) -> None:
                 message.content = notice
                 message.reasoning_content = None
             break
+
+
+def _answer(place: Place, content: Any) -> str:
+    """The name of an answer of this run: the same for a text and for what is read from it."""
+    attributes = decision_of(content)
+    return digest("answer", place.run, text_of(content) if attributes is None else attributes)
 
 
 def _joined(parts: Sequence[Any]) -> str:

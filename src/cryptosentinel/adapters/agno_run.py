@@ -46,9 +46,10 @@ def place_of(run_context: Any) -> Place:
     run = str(getattr(run_context, "run_id", None) or "")
     session = str(getattr(run_context, "session_id", None) or run)
     under = _UNDER.get()
-    if under is not None and under.session == session:
-        return Place(session, under.root, run, under.leader)
-    return Place(session, run, run, USER)
+    if under is None:
+        return Place(session, run, run, USER)
+    # another session, as of an agent that is used as a tool, is another conversation; the words are still the agent's
+    return Place(session, under.root if under.session == session else run, run, under.leader)
 
 
 @contextmanager
