@@ -1,7 +1,7 @@
 """What the desk's agents hand each other, each with the one way to write it and the one way to read it.
 
-TradeRecommendation (by MarketAnalyst) is in `recommendation`, TradeOrder (by DeepTraderManager) in `order`; the others are
-here. A reader takes the whole text or nothing: an answer in another form is no answer, and the desk does not trade on it.
+TradeRecommendation (by MarketAnalyst) is in `recommendation`, TradeOrder (by DeepTraderManager) in `order`, the rest
+here. A reader takes the whole text or nothing: an answer in another form is none, and the desk does not trade on it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from cryptosentinel.desk.market.candles import SYMBOL
 from cryptosentinel.desk.order import TradeOrder
+from cryptosentinel.desk.recommendation import NO_SYMBOL
 from cryptosentinel.errors import DataError
 
 Verdict = Literal["APPROVE", "REJECT"]
@@ -173,3 +174,35 @@ class TradeResult:
         except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation):
             return None
         return result if result.status in get_args(Status) else None
+
+
+_DECISION = re.compile(r"(BUY|SELL|HOLD) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) USDC \| (\S[^\n]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingDecision:
+    """What a meeting ended with: DeepTraderManager's last word; `value` is what was traded, in USDC.
+
+    >>> parse_decision(MeetingDecision.none("nothing to do").line()).action
+    'HOLD'
+    """
+
+    action: Literal["BUY", "SELL", "HOLD"]
+    symbol: str
+    value: Decimal
+    reasoning: str
+
+    @classmethod
+    def none(cls, reason: str) -> MeetingDecision:
+        """No trade, and why."""
+        return cls("HOLD", NO_SYMBOL, Decimal(0), reason or "no reason given")
+
+    def line(self) -> str:
+        """The form that is written."""
+        return f"{self.action} {self.symbol} {self.value:.2f} USDC | {self.reasoning}"
+
+
+def parse_decision(text: str) -> MeetingDecision | None:
+    """Which decision is this? None if it is not exactly one."""
+    found = _DECISION.fullmatch(text.strip())
+    return MeetingDecision(found[1], found[2], Decimal(found[3]), found[4].strip()) if found else None  # type: ignore[arg-type]
