@@ -17,6 +17,7 @@ from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
 from agno.exceptions import InputCheckError
 from agno.run.base import RunStatus
+from agno.team import TeamMode
 from agno.tools import Toolkit, tool
 
 from cryptosentinel.adapters.agno import Attached, attach
@@ -539,6 +540,39 @@ def test_an_agent_in_a_tool_of_an_agent_is_asked_by_that_agent() -> None:
     outer.run("Find out.")
     (first, *_) = guard.conversation("inner").turns
     assert (first.text, first.event.sender, first.voice) == ("Where to?", "Outer", "agent")
+
+
+def test_the_guard_is_told_which_tools_there_are() -> None:
+    desk, guard = Desk(), Guard()
+    members = [agent(["x"], [desk.swap_tool()]), agent(["y"], [Toolkit(name="t", tools=[look])], name="Looker")]
+    attach(team(["ok"], members), Observer(None, guard)).entity.run("Hello.")
+    (session,) = guard._runs
+    told = guard.conversation(session).tools
+    assert {name: text.strip() for name, text in told.items()} == {"swap": "Swap so much for a token.", "look": "Look."}
+
+
+@pytest.mark.parametrize("mode", [m.value for m in TeamMode])
+def test_every_mode_of_a_team_is_guarded(run: Runs, mode: str) -> None:
+    def buying(messages: Any) -> Any:
+        answers = [str(m.content) for m in messages if m.role == "tool"]
+        if mode == "broadcast":
+            return "ok" if answers else [("delegate_task_to_members", {"task": "Buy"})]
+        if mode != "tasks":
+            return "ok" if answers else hand_over("one", "Buy")
+        if not answers:
+            return [("create_task", {"title": "Buy", "description": "Buy", "assignee": "one"})]
+        if len(answers) == 1:
+            return [("execute_task", {"task_id": answers[0].partition("[")[2][:8], "member_id": "one"})]
+        return [("mark_all_complete", {"summary": "done"})] if len(answers) == 2 else "ok"
+
+    for enforce, swaps in (("none", True), ("skip", False)):
+        desk = Desk()
+        turn = lambda messages: "Done." if messages[-1].role == "tool" else LARGE  # noqa: E731
+        members = [agent([turn], [desk.swap_tool()], name=name) for name in ("One", "Two")]
+        manager = team([buying], members, mode=TeamMode(mode))
+        attach(manager, Observer(rules(enforce)))
+        run(manager, "Buy.")
+        assert bool(desk.swaps) is swaps
 
 
 def test_two_runs_of_a_session_are_stopped_one_by_one() -> None:

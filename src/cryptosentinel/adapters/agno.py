@@ -9,6 +9,7 @@ does not see.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection
 from typing import Any
 
@@ -134,6 +135,12 @@ class Attached:
         wanted = str(arguments.get("member_id") or "members") if isinstance(arguments, dict) else "members"
         return next((name_of(owner) for owner in self.owners if get_member_id(owner) == wanted), wanted)
 
+    def begin(self, session: str) -> None:
+        """Tell the guard, once a session, which tools the agents have."""
+        if self.shown.is_new(session, "tools"):
+            found = {tool["function"]["name"]: tool for owner in self.owners for tool in described(owner.tools)}
+            self.observer.open(session, list(found.values()))
+
     def keep_buffered(self, hooks: Hooks) -> None:
         """Agno gives an agent without a model one when it runs: that one waits too."""
         if self._buffers:
@@ -182,6 +189,22 @@ class Attached:
 def name_of(owner: Any) -> str:
     """The agent's name, or what else it can be called by."""
     return str(getattr(owner, "name", None) or getattr(owner, "id", None) or type(owner).__name__)
+
+
+def described(tools: Any) -> list[dict[str, Any]]:
+    """Name and description of each of these tools, as a model is told of them."""
+    found: list[dict[str, Any]] = []
+    for tool in tools if isinstance(tools, list | tuple) else ():
+        functions: list[Any] = [tool]
+        if isinstance(tool, Toolkit):
+            functions = list({**tool.async_functions, **tool.functions}.values())
+        for function in functions:
+            if callable(function) and not isinstance(function, Function):
+                function = Function.from_callable(function)
+            if isinstance(function, Function):
+                text = function.description or inspect.getdoc(function.entrypoint) or ""
+                found.append({"type": "function", "function": {"name": function.name, "description": text}})
+    return found
 
 
 def off_path(tools: Any) -> list[tuple[str, str]]:

@@ -124,6 +124,7 @@ class Hooks:
             return Ruling("hold", (), "agno", f"{FAILED} ({type(error).__name__})")
 
     def _judged(self, function_name: str, arguments: Any, run_context: Any, place: Place) -> Ruling:
+        self.attached.begin(place.session)
         messages = list(getattr(run_context, "messages", None) or ())
         asked = asking(messages)
         name = digest(function_name, arguments)
@@ -194,6 +195,7 @@ class Hooks:
             fault = self.attached.fault(self.owner, getattr(run_context, "client_tools", None))
             self.attached.keep_buffered(self)
             place = place_of(run_context)
+            self.attached.begin(place.session)
             events = []
             for role, text in inputs_of(run_input.input_content):
                 sender = place.asked_by if role == USER else SYSTEM if role in (SYSTEM, "developer") else self.name

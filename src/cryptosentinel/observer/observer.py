@@ -6,6 +6,7 @@ import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,6 +117,19 @@ class Observer:
         self._stopped: set[tuple[str, str]] = set()
         self._history: OrderedDict[str, deque[tuple[Event, Ruling]]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def open(self, run_id: str, tools: Sequence[Any] | None = None, task: str | None = None) -> None:
+        """Tell the guard which tools there are, with their descriptions, and what the task is; a run it knows stays.
+
+        Args:
+            run_id: the conversation.
+            tools: as in an OpenAI request: {"type": "function", "function": {"name", "description"}}.
+            task: what the user asked for, where that is no message of the run.
+        """
+        opening = getattr(self.guard, "open", None)
+        if callable(opening):
+            with suppress(ConfigError):
+                opening(run_id, tools, task)
 
     def observe(self, event: Event) -> Ruling:
         """May this happen? Never raises: what cannot be judged is held."""
