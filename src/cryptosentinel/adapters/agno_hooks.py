@@ -160,6 +160,8 @@ class Hooks:
         """Judge what came back; the text to read in its place, or None if it may be read."""
         try:
             if tool in HAND_OVER:
+                if self.attached.shown.notice(_passed_on(place, text)) is not None:
+                    return None  # judged as the member's answer a moment ago, in this run
                 event = self._said(text, self.attached.member_named(arguments), self.name, place)
                 self.attached.shown.is_new(place.session, digest("tool", tool, text))
             else:
@@ -237,6 +239,7 @@ class Hooks:
             )
         ruling = self.attached.observer.observe(event)
         if ruling.goes_through:
+            self.attached.shown.notice(_passed_on(place, text), "")
             return None
         notice = ruling.message or "The answer is withheld."
         self.attached.shown.notice(name, notice)
@@ -301,6 +304,11 @@ def _answer(place: Place, content: Any) -> str:
     """The name of an answer of this run: the same for a text and for what is read from it."""
     attributes = decision_of(content)
     return digest("answer", place.run, text_of(content) if attributes is None else attributes)
+
+
+def _passed_on(place: Place, text: str) -> str:
+    """The name of an answer that a member may give to its leader."""
+    return digest("passed on", place.session, place.root, text)
 
 
 def _joined(parts: Sequence[Any]) -> str:
