@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from cryptosentinel.guard.reading import normal
 
-MOST = 2_000  # sentences of one text that are looked at
-LONGEST_SENTENCE = 1_200
+OVERLAP = 100
+MOST_LEAD = 5  # words before the verb of an order
+LONGEST_SENTENCE = 1_200  # characters; a longer one is read in pieces
 
 # Everyday verbs of doing, in the base form, by which English gives orders.
 _VERBS = """
@@ -36,15 +37,15 @@ search secure see select sell send set share shift ship show shut sign skip solv
 submit subscribe substitute subtract suggest summarize supply support suspend swap switch take talk tell terminate
 test text track trade transfer translate transmit trigger trust try turn type unblock undo uninstall unlock
 unsubscribe update upgrade upload use validate verify view visit vote wait warn wipe wire withdraw write""".split()
-_LEAD = (
-    "please|kindly|now|then|first|firstly|second|secondly|third|next|also|finally|just|instead|immediately|always|"
-    "never|"
-    "simply|do not|don't|and|but|so|after that|before that|once done|ok|okay|hey|hi|hello|important|urgent|note|step|"
-    "todo|"
-    "instruction|instructions|task|action|required|attention|reminder|ps"
+# Words that may stand before the verb of an order.
+_LEAD = frozenset(
+    """please kindly now then first firstly second secondly third next also finally just instead immediately always
+    never simply do not don't and but so after before that once done ok okay hey hi hello important urgent note step
+    todo instruction instructions task action required attention reminder ps""".split()
 )
+_VERB_SET = frozenset(_VERBS)
 _VERB = "(?:" + "|".join(_VERBS) + ")"
-_IMPERATIVE = re.compile(rf"\A[\W\d_]*(?:(?:{_LEAD})\b[\W\d_]*){{0,4}}{_VERB}\b(?![-'’.@_=/])(?=\s+[^\s:=])")
+_FIRST = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _INSIDE = re.compile(
     rf"\b(?:please|kindly)\s+(?:\w+ly\s+)?{_VERB}\b|[,;:]\s+(?:and\s+|then\s+|also\s+){{1,2}}(?:\w+ly\s+)?{_VERB}\b"
 )
@@ -90,16 +91,38 @@ def unfolded(text: str) -> str:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Where does each sentence or line item of an unfolded text begin and end?"""
+    """Where does each sentence, line item or piece of an overlong one, of an unfolded text begin and end?"""
     start = 0
-    for count, match in enumerate(_END.finditer(text)):
-        if count >= MOST:
-            break
+    for match in _END.finditer(text):
         if match.start() > start:
-            yield start, match.start()
+            yield from _pieces(start, match.start())
         start = match.end()
     if start < len(text):
-        yield start, len(text)
+        yield from _pieces(start, len(text))
+
+
+def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
+    while end - start > LONGEST_SENTENCE:
+        yield start, start + LONGEST_SENTENCE
+        start += LONGEST_SENTENCE - OVERLAP
+    yield start, end
+
+
+def imperative(sentence: str) -> bool:
+    """Does a normalised sentence begin with a verb of doing, after at most five words that may precede it?
+
+    >>> imperative("- then please send it"), imperative("sending is off"), imperative("report: none")
+    (True, False, False)
+    """
+    for count, match in enumerate(_FIRST.finditer(sentence[:200])):
+        word = match.group()
+        if word in _VERB_SET:
+            after = sentence[match.end() : match.end() + 40]
+            if after[:1].isspace() and (rest := after.lstrip()) and rest[0] not in ":=":
+                return True
+        if word not in _LEAD or count >= MOST_LEAD:
+            return False
+    return False
 
 
 def directives(text: str) -> list[Directive]:
@@ -112,10 +135,10 @@ def directives(text: str) -> list[Directive]:
     found: list[Directive] = []
     near = 0.0  # how directly the sentence before spoke to the reader: an order and its address are often two sentences
     for start, end in sentences(plain):
-        sentence = normal(plain[start : min(end, start + LONGEST_SENTENCE)])
+        sentence = normal(plain[start:end])
         addressed = 0.4 if _ADDRESSED.search(sentence) else 0.0
         order = 0.0
-        if _OBLIGED.search(sentence) or _IMPERATIVE.search(sentence) or _INSIDE.search(sentence):
+        if imperative(sentence) or _OBLIGED.search(sentence) or _INSIDE.search(sentence):
             order = 0.6
         if order:
             found.append(Directive(start, end, text[start:end], order + max(addressed, near)))

@@ -111,5 +111,7 @@ def _text(value: Any) -> str:
         return ""
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError, TypeError):
+    except RecursionError:
+        raise ValueError("a value is nested too deeply to be read") from None
+    except (ValueError, TypeError):
         return repr(value)[:10_000]

@@ -16,12 +16,18 @@ MOST_CALLS = 1_000
 
 _WRITTEN = re.compile(r"^[ \t]*([A-Za-z_]\w{2,80})\(([^\n]{0,2000})\)[ \t]*;?[ \t]*$", re.MULTILINE)
 _NAMED = re.compile(r'"name"\s*:\s*"([\w.\-]{2,80})"\s*,\s*"(?:args|arguments|parameters|input)"\s*:\s*(?=\{)')
+_OBSERVED = re.compile(
+    r"^[ \t]*\[?Observation\]?[ \t]*:[ \t]*(.*?)(?=^[ \t]*\[?(?:Thought|Action|Final Answer|Question)\]?[ \t]*:"
+    r"|^[ \t]*[A-Za-z_]\w{2,80}\([^\n]{0,2000}\)[ \t]*;?[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def steps(trace: Mapping[str, Any]) -> Iterator[tuple[int, list[Event]]]:
     """Yield (index of the message, its events): an assistant's text and all its calls are one step.
 
-    A call that an assistant wrote out as text, `name(...)` on a line or `{"name": ..., "args": {...}}`, is a call.
+    A call that an assistant wrote out as text, `name(...)` on a line or `{"name": ..., "args": {...}}`, is a call, and
+    what it copied under "Observation:" is from outside.
 
     Raises:
         DataError: no trace: `messages` is missing, or a message has no role or content that can be read.
@@ -51,10 +57,13 @@ def _events(run: str, index: int, message: Mapping[str, Any], tools: dict[str, s
         tool = str(message.get("name") or tools.get(str(message.get("tool_call_id")), "tool"))
         yield event(0, "tool_result", tool, agent, {"tool": tool, "result": text})
     else:
-        if text:
-            yield event(0, "message", agent, "user", {"text": text, "role": "assistant"})
-        calls = _calls(index, message) or _written(text)
-        for part, (call_id, tool, arguments) in enumerate(calls[:MOST_CALLS], 1):
+        calls = _calls(index, message)
+        own, observed = (text, "") if calls else _split(text)
+        if observed:
+            yield event(0, "tool_result", "tool", agent, {"tool": "", "result": observed})
+        if own:
+            yield event(1, "message", agent, "user", {"text": own, "role": "assistant"})
+        for part, (call_id, tool, arguments) in enumerate((calls or _written(own))[:MOST_CALLS], 2):
             tools[call_id] = tool
             body = {"tool": tool, "arguments": arguments, "call_id": call_id}
             yield event(part, "tool_call", agent, tool, body)
@@ -88,6 +97,12 @@ def _calls(index: int, message: Mapping[str, Any]) -> list[tuple[str, str, Any]]
         arguments = inner.get("arguments")
         found.append((str(call.get("id", f"{index}.{part}")), str(inner.get("name") or ""), arguments))
     return found
+
+
+def _split(text: str) -> tuple[str, str]:
+    """What the agent says itself, and what it copied from tools under "Observation:"."""
+    observed = _OBSERVED.findall(text)
+    return (_OBSERVED.sub("\n", text).strip(), "\n".join(observed)) if observed else (text, "")
 
 
 def _written(text: str) -> list[tuple[str, str, Any]]:
