@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptosentinel.config import load_settings
 from cryptosentinel.errors import JudgeError
 from cryptosentinel.guard.guard import Assessment, Guard
+from cryptosentinel.guard.judge import Budget
 from cryptosentinel.guard.semantic import SemanticGuard
 from cryptosentinel.services.guard import read_hypotheses
 from cryptosentinel.services.judge import KeptJudge
 from cryptosentinel.types import Event
+
+MOST_PAUSES_S = 60.0  # between attempts; a recorded conversation can wait for its answer
 
 
 class JudgedGuard:
@@ -24,7 +28,11 @@ class JudgedGuard:
             ConfigError: the URL or the settings of the judge cannot be used.
             UnableError: the hypotheses cannot be read.
         """
-        self._guard = SemanticGuard(Guard(read_hypotheses(hypotheses)), KeptJudge(url))
+        asked = load_settings().judge
+        limit_s = 2 * asked.attempts * (asked.connect_timeout_s + asked.read_timeout_s) + MOST_PAUSES_S
+        budget = Budget(questions=asked.max_questions, per_run=asked.max_questions)
+        local = Guard(read_hypotheses(hypotheses))
+        self._guard = SemanticGuard(local, KeptJudge(url), budget=budget, timeout_s=limit_s)
 
     def open(self, run_id: str, tools: Sequence[Any] | None = None, task: str | None = None) -> Any:
         """As `Guard.open`."""
