@@ -73,7 +73,7 @@ def _case(context: Context, side: Side) -> Message:
     if side == "BULL":
         strength, reason = abs(rsi - 50) / 50, f"RSI {rsi}, stretched"
     else:
-        strength, reason = volatility / 4, f"volatility {volatility} a year"
+        strength, reason = volatility / 6, f"volatility {volatility} a year"
     return say(Case(side, advice.symbol, min(strength, Decimal(1)), reason).line())
 
 
