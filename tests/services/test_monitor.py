@@ -6,6 +6,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryptosentinel.agentspec import RuleBook
 from cryptosentinel.errors import ConfigError, LedgerError
 from cryptosentinel.ledger import Ledger
-from cryptosentinel.monitor import Alarm, Plan, Watch
+from cryptosentinel.monitor import Alarm, Live, Plan, Watch
+from cryptosentinel.observer import Observer
 from cryptosentinel.services.alerts import Alerts, metrics_text
 from cryptosentinel.services.events import as_event
 from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of
@@ -166,3 +169,18 @@ def test_an_event_is_read_or_refused_and_nothing_else(value: dict[str, Any], nea
     else:
         assert event.kind in ("message", "tool_call", "tool_result", "decision")
         Watch(Plan()).observe(event)
+
+
+def test_the_observer_asks_and_holds_what_a_rule_says(ledger: Ledger) -> None:
+    rules = "rule @drift trigger swap check drift_alarm(risky) enforce user_inspection end"
+    for watch in (Live(learnt()), LedgerWatch(ledger, "w", learnt)):
+        observer = Observer(RuleBook.parse(rules), monitor=watch)
+        swap = Event("s", 0.0, "r", "Trader", "tool_call", "Trader", "dex", {"tool": "swap", "arguments": {}})
+        assert observer.observe(swap).action == "allow"
+        for event in decided(100, 2, 0.6):
+            watch.alarms(event)
+            watch.alarms(event)
+        assert watch.watch.counts["decisions"] == 100
+        assert observer.observe(replace(swap, id="t")).action != "allow"
+        stranger = replace(swap, id="u", agent="Nobody", sender="Nobody")
+        assert observer.observe(stranger).action != "allow"

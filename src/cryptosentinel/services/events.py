@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -19,34 +18,6 @@ from cryptosentinel.types import Event, EventKind
 KINDS: tuple[str, ...] = get_args(EventKind)
 LAST_TIME_S = 253_402_300_799.0  # the end of the year 9999
 LONGEST_NAME = 200
-MOST_IDS = 1_000_000
-
-
-class Seen:
-    """Which ids came before? Remembers the last million.
-
-    >>> seen = Seen()
-    >>> seen.again("a"), seen.again("b"), seen.again("a")
-    (False, False, True)
-    """
-
-    def __init__(self, most: int = MOST_IDS) -> None:
-        """Nothing came yet."""
-        self._most = most
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def again(self, id: str) -> bool:
-        """Did it come before? From now on it did."""
-        if id in self._ids:
-            return True
-        self._ids[id] = None
-        if len(self._ids) > self._most:
-            self._ids.popitem(last=False)
-        return False
-
-    def __contains__(self, id: str) -> bool:
-        """Did it come before?"""
-        return id in self._ids
 
 
 def read_events(paths: Sequence[Path]) -> Iterator[tuple[Event, bool] | Reject]:

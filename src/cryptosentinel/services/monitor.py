@@ -16,8 +16,9 @@ from cryptosentinel.errors import ConfigError, MonitorError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.monitor import Alarm, Plan, Watch
+from cryptosentinel.monitor.live import Seen
 from cryptosentinel.services.alerts import Alerts, metrics_text
-from cryptosentinel.services.events import Seen, read_events
+from cryptosentinel.services.events import read_events
 from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of, watches
 from cryptosentinel.types import Event, Progress
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from cryptosentinel.errors import LedgerError
 from cryptosentinel.ledger import Kind, Ledger, from_dict, to_dict
 from cryptosentinel.monitor import Alarm, Watch
-from cryptosentinel.services.events import Seen
+from cryptosentinel.monitor.live import Seen
 from cryptosentinel.types import Event
 
 COMMAND = "monitor"
@@ -58,6 +59,7 @@ class LedgerWatch:
         """Go on where it stopped, or begin."""
         self.ledger, self.name, self.every = ledger, name, every
         self._make = make
+        self._lock = threading.Lock()
         self._seen, self._since, self._stale = Seen(), 0, False
         self.watch = self._resume()
 
@@ -67,6 +69,21 @@ class LedgerWatch:
         Raises:
             LedgerError: nothing of the batch was kept; send it again.
         """
+        with self._lock:
+            return self._take(events)
+
+    def alarms(self, event: Event) -> dict[str, bool]:
+        """Which streams of this event's agent have their alarm on? What an Observer asks; a new decision counts first.
+
+        Raises:
+            LedgerError: the decision could not be kept.
+        """
+        with self._lock:
+            if event.kind == "decision":
+                self._take([event])
+            return self.watch.alarms(event)
+
+    def _take(self, events: Sequence[Event]) -> Taken:
         if self._stale:
             self.watch = self._resume()
         items: list[tuple[Kind, Mapping[str, Any]]] = []
