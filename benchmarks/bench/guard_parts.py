@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,29 +76,31 @@ def strata_rows(traces: Sequence[Judged], weights: Weights) -> list[Row]:
     return rows
 
 
-def mined_rows(data: Path, traces: Sequence[Judged], weights: Weights, seed: int = 0) -> list[Row]:
-    """The planning backdoor with hypotheses from the other half: agents are split, each half is scanned for the other."""
-    part = traces[0].part
+def mined_rows(data: Path, part: str, weights: Weights, seeds: Sequence[int] = (0, 1, 2)) -> list[Row]:
+    """The planning backdoor with hypotheses from the other half: each half is scanned for the other.
+
+    Halves of the rows, and halves of the agents (then a half has every row of its agents), pooled over the seeds.
+    """
     rows = load(data, part)
-    agents = sorted({str(r["messages"][0]["content"]) for r in rows})
-    random.Random(seed).shuffle(agents)
-    halves = [set(agents[0::2]), set(agents[1::2])]
-    found: dict[str, list[bool]] = defaultdict(list)
-    named = []
-    for own, other in (halves, halves[::-1]):
-        hypotheses = _mined([r for r in rows if str(r["messages"][0]["content"]) in other])
-        planted = [h["trigger"] for h in hypotheses if h["verdict"] == "planted"]
-        named.append(planted[:3])
-        kept = [r for r in rows if str(r["messages"][0]["content"]) in own]
-        for t in judge(part, kept, lambda known=hypotheses: Guard(known)):  # type: ignore[misc]
-            found[t.label].append(held(t, weights))
-            if t.row.get("trigger_present") and t.label == "attack_succeeded":
-                found["trigger_present"].append(held(t, weights))
-    name = f"{part}, hypotheses of the other half"
-    return [
-        {"part": name, "label": k, "held": wilson(sum(v), len(v)).as_dict(), "planted": named}
-        for k, v in sorted(found.items())
-    ]
+    made: list[Row] = []
+    for split, key in (("rows", lambda n: n), ("agents", lambda n: str(rows[n]["messages"][0]["content"]))):
+        found: dict[str, list[bool]] = defaultdict(list)
+        named = 0
+        for seed in seeds:
+            keys = sorted({key(n) for n in range(len(rows))})
+            random.Random(seed).shuffle(keys)
+            halves = [set(keys[0::2]), set(keys[1::2])]
+            for own, other in (halves, halves[::-1]):
+                hypotheses = _mined([r for n, r in enumerate(rows) if key(n) in other])
+                named += any(h["verdict"] == "planted" for h in hypotheses)
+                for t in judge(part, [r for n, r in enumerate(rows) if key(n) in own], partial(Guard, hypotheses)):
+                    found[t.label].append(held(t, weights))
+        made += [
+            {"part": part, "split": split, "label": k, "held": wilson(sum(v), len(v)).as_dict(),
+             "scans": 2 * len(seeds), "scans_that_named_one": named}
+            for k, v in sorted(found.items())
+        ]  # fmt: skip
+    return made
 
 
 def _mined(rows: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -18,11 +18,14 @@ def guard_tables(result: Row) -> str:
     parts.append(_rates([r for r in result["rates"] if r["left_out"] != "shipped"]))
     parts.append("**The same with the weights of the package**")
     parts.append(_rates([r for r in result["rates"] if r["left_out"] == "shipped"]))
-    parts.append("**The planning backdoor with hypotheses that a scan of the other half of the agents found**")
+    parts.append("**The planning backdoor with hypotheses that a scan of the other half found**")
     parts.append(
         table(
-            ("label", "held", "planted triggers, each half"),
-            [(r["label"], _held(r["held"]), str(r["planted"])) for r in result["mined"]],
+            ("halves of the", "label", "held", "scans that found a planted trigger"),
+            [
+                (r["split"], r["label"], _held(r["held"]), f"{r['scans_that_named_one']} of {r['scans']}")
+                for r in result["mined"]
+            ],
         )
     )
     parts.append("**AUROC of unsafe against safe**, plain and within thirds of length x thirds of turns")

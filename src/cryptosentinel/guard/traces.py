@@ -58,15 +58,18 @@ def _events(run: str, index: int, message: Mapping[str, Any], tools: dict[str, s
         yield event(0, "tool_result", tool, agent, {"tool": tool, "result": text})
     else:
         calls = _calls(index, message)
-        own, observed = (text, "") if calls else _split(text)
-        if observed:
-            yield event(0, "tool_result", "tool", agent, {"tool": "", "result": observed})
+        own, observed, comes_first = (text, "", False) if calls else _split(text)
+        seen = event(0, "tool_result", "tool", agent, {"tool": "", "result": observed})
+        if observed and comes_first:
+            yield seen
         if own:
             yield event(1, "message", agent, "user", {"text": own, "role": "assistant"})
         for part, (call_id, tool, arguments) in enumerate((calls or _written(own))[:MOST_CALLS], 2):
             tools[call_id] = tool
             body = {"tool": tool, "arguments": arguments, "call_id": call_id}
             yield event(part, "tool_call", agent, tool, body)
+        if observed and not comes_first:
+            yield seen
 
 
 def _content(index: int, content: Any) -> str:
@@ -99,10 +102,14 @@ def _calls(index: int, message: Mapping[str, Any]) -> list[tuple[str, str, Any]]
     return found
 
 
-def _split(text: str) -> tuple[str, str]:
-    """What the agent says itself, and what it copied from tools under "Observation:"."""
-    observed = _OBSERVED.findall(text)
-    return (_OBSERVED.sub("\n", text).strip(), "\n".join(observed)) if observed else (text, "")
+def _split(text: str) -> tuple[str, str, bool]:
+    """What the agent says itself, what it copied from tools, and does the copy stand before the agent's first call?"""
+    found = list(_OBSERVED.finditer(text))
+    if not found:
+        return text, "", False
+    call = _WRITTEN.search(text) or _NAMED.search(text)
+    comes_first = call is None or found[0].start() < call.start()
+    return _OBSERVED.sub("\n", text).strip(), "\n".join(m.group(1) for m in found), comes_first
 
 
 def _written(text: str) -> list[tuple[str, str, Any]]:

@@ -18,6 +18,7 @@ PLANTED = 0.95
 UNSURE = 0.3
 MOST = 200  # hypotheses that are looked for
 LONGEST_TRIGGER = 400
+LEAST_RUN_ON = 3  # words of a phrase that may run over the end of a message
 RECENT = 6  # messages to the agent, before the step, in which a trigger is looked for
 
 _MARKS = ("any of: ",)
@@ -87,6 +88,15 @@ def _trigger(hypothesis: Mapping[str, Any]) -> _Trigger | None:
 
 
 def _pattern(phrase: str) -> re.Pattern[str] | None:
-    """The phrase with anything that is no letter between its words, as whole words."""
-    found = re.findall(r"\w+", normal(phrase))
-    return re.compile(r"(?<!\w)" + r"[\W_]+".join(map(re.escape, found)) + r"(?!\w)") if found else None
+    """The phrase with anything that is no letter between its words, as whole words.
+
+    A scan joins the turns of a prompt, so that a mined phrase may run over the end of a message into the next: at the
+    end of a message its first words are enough, all but the last.
+    """
+    found = [re.escape(w) for w in re.findall(r"\w+", normal(phrase))]
+    if not found:
+        return None
+    whole = r"(?<!\w)" + r"[\W_]+".join(found) + r"(?!\w)"
+    if len(found) >= LEAST_RUN_ON:
+        whole += r"|(?<!\w)" + r"[\W_]+".join(found[:-1]) + r"[\W_]*\Z"
+    return re.compile(whole)

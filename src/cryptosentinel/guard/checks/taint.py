@@ -63,7 +63,8 @@ def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Ord
     tool = tool_of(turn.event)
     parts = stems(tool)
     named = conversation.named(tool) if parts else None
-    if named and named.turn < turn.index:
+    first = conversation.first_call(tool)
+    if named and named.turn < turn.index and (first is None or first > named.turn):  # else it was in use before
         yield tool, named
     if len(parts) >= LEAST_PARTS:
         for part in parts - conversation.asked:
