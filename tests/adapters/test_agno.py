@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -141,6 +142,27 @@ def test_parallel_calls_share_one_step_of_the_guard(run: Runs) -> None:
     run(trader, "Buy.")
     assert len(desk.swaps) == 3
     assert [n for n in guard.steps if n] == [3]
+
+
+@pytest.mark.parametrize("buffers", [True, False])
+def test_every_turn_of_parallel_calls_is_one_step(run: Runs, buffers: bool) -> None:
+    steps: list[int] = []
+
+    class Counts(Guard):
+        def assess(self, events: Any) -> Any:
+            steps.append(sum(e.kind == "tool_call" for e in events))
+            return super().assess(events)
+
+    def wait(n: int) -> str:
+        """Wait."""
+        time.sleep(0.01 * (1 + n % 3))
+        return f"waited {n}"
+
+    turns = [[("wait", {"n": i}) for i in range(start, start + n)] for start, n in ((0, 5), (10, 4), (20, 3))]
+    trader = agent([*turns, "Done."], [wait])
+    attach(trader, Observer(None, Counts(checks=[])), buffers_streams=buffers)
+    run(trader, "Wait.")
+    assert [n for n in steps if n] == [5, 4, 3]
 
 
 def test_a_window_counts_parallel_calls_once_each(run: Runs) -> None:
@@ -448,6 +470,23 @@ def test_a_copy_of_an_agent_is_guarded_too() -> None:
     attach(trader, Observer(rules("stop")))
     trader.deep_copy().run("Buy.")
     assert desk.swaps == []
+    cheap = agent([SMALL, "Done."], [desk.swap_tool()])
+    attach(cheap, Observer(rules("stop")))
+    copy = cheap.deep_copy()
+    copy._run_hooks_in_background = True
+    copy.run("Buy.")
+    assert desk.swaps == []
+    cheap.deep_copy().run("Buy.")
+    assert len(desk.swaps) == 1
+
+
+def test_an_agent_that_is_told_to_look_again_asks_once_more_and_a_person_decides(run: Runs) -> None:
+    desk, person = Desk(), Person(True)
+    trader = agent([LARGE, LARGE, "Done."], [desk.swap_tool()])
+    attach(trader, Observer(rules("llm_self_examine"), inspector=person))
+    run(trader, "Buy.")
+    assert "Look again before anything happens" in read(trader)
+    assert (len(person.asked), len(desk.swaps)) == (1, 1)
 
 
 def refuses(match: str, entity: Any, **options: Any) -> None:

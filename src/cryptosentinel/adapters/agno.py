@@ -26,10 +26,10 @@ except ImportError:
 
 from cryptosentinel.adapters.agno_canary import Canaries
 from cryptosentinel.adapters.agno_guard import SemanticGuardToolkit
-from cryptosentinel.adapters.agno_hooks import Hooks
+from cryptosentinel.adapters.agno_hooks import IDLE, Hooks
 from cryptosentinel.adapters.agno_own_hooks import calling, own_hooks
 from cryptosentinel.adapters.agno_run import Shown
-from cryptosentinel.adapters.agno_stream import buffer
+from cryptosentinel.adapters.agno_stream import wrap
 from cryptosentinel.observer import Observer
 
 __all__ = ["Attached", "SemanticGuardToolkit", "attach"]
@@ -112,8 +112,8 @@ class Attached:
 
         more_tools: what a run brings along.
         """
-        if getattr(owner, "_run_hooks_in_background", None) is True:
-            return "hooks run in the background (run_hooks_in_background=True), where they can stop nothing"
+        if self.is_idle(owner):
+            return IDLE
         for tools in (owner.tools, more_tools):
             if off := next((f for f in off_path(tools) if f[1] not in self._accepted), None):
                 where, what = off
@@ -141,11 +141,14 @@ class Attached:
             found = {tool["function"]["name"]: tool for owner in self.owners for tool in described(owner.tools)}
             self.observer.open(session, list(found.values()))
 
-    def keep_buffered(self, hooks: Hooks) -> None:
-        """Agno gives an agent without a model one when it runs: that one waits too."""
-        if self._buffers:
-            for name, model in buffer(hooks).items():
-                self._before[id(hooks.owner)].setdefault(name, model)
+    def follow(self, hooks: Hooks) -> None:
+        """Follow the agent's models. Agno gives an agent without one a model when it runs: that one is followed too."""
+        for name, model in wrap(hooks, self._buffers).items():
+            self._before[id(hooks.owner)].setdefault(name, model)
+
+    def is_idle(self, entity: Any) -> bool:
+        """Do the hooks of this agent, or of this copy of it, run where they can stop nothing?"""
+        return getattr(entity, "_run_hooks_in_background", None) is True
 
     def _collect(self, entity: Any) -> None:
         if not isinstance(entity, Agent | Team):
@@ -183,7 +186,7 @@ class Attached:
         owner.tool_hooks = [hooks.outer, *there, *([calling(dropped)] if dropped else []), hooks.inner]
         owner.pre_hooks = [*(owner.pre_hooks or ()), hooks.pre]
         owner.post_hooks = [*(owner.post_hooks or ()), hooks.post]
-        self.keep_buffered(hooks)
+        self.follow(hooks)
 
 
 def name_of(owner: Any) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 HAND_OVER = ("delegate_task_to_member", "delegate_task_to_members")
 ANSWER = "canary"
+IDLE = "hooks run in the background (run_hooks_in_background=True), where they can stop nothing"
 FAILED = "Held. The tool was not run. Reason: the guard failed."
 _passed: ContextVar[tuple[str, str] | None] = ContextVar("passed", default=None)  # (hooks, call) let through
 
@@ -51,11 +52,16 @@ class Hooks:
 
     # -- tool calls ------------------------------------------------------------------------------------------------
 
-    def outer(self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any) -> Any:
+    def outer(
+        self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any,
+        agent: Any = None, team: Any = None,
+    ) -> Any:  # fmt: skip
         """Judge the call; if it may happen, make it and judge the result."""
         if self.attached.canaries.met(function_name):
             return ANSWER  # the canary's own function must never run
         place = place_of(run_context)
+        if self.attached.is_idle(agent or team):
+            self._carry_out(Ruling("hold", (), "agno", f"Held. The tool was not run. Reason: {IDLE}."))
         if iscoroutinefunction(function_call):
             return self._aouter(function_name, function_call, arguments, run_context, place)
         self._carry_out(self._judge(function_name, arguments, run_context, place))
@@ -125,7 +131,8 @@ class Hooks:
 
     def _judged(self, function_name: str, arguments: Any, run_context: Any, place: Place) -> Ruling:
         self.attached.begin(place.session)
-        messages = list(getattr(run_context, "messages", None) or ())
+        noted, given = self.attached.shown.live(place.run), getattr(run_context, "messages", None) or ()
+        messages = list(noted if len(noted) >= len(given) else given)
         asked = asking(messages)
         name = digest(function_name, arguments)
         if asked is None:
@@ -187,7 +194,7 @@ class Hooks:
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    def pre(self, run_input: Any, run_context: Any) -> None:
+    def pre(self, run_input: Any, run_context: Any, agent: Any = None, team: Any = None) -> None:
         """Show what the agent is asked.
 
         Raises:
@@ -195,7 +202,8 @@ class Hooks:
         """
         try:
             fault = self.attached.fault(self.owner, getattr(run_context, "client_tools", None))
-            self.attached.keep_buffered(self)
+            fault = fault or (IDLE if self.attached.is_idle(agent or team) else "")
+            self.attached.follow(self)
             place = place_of(run_context)
             self.attached.begin(place.session)
             events = []

@@ -17,6 +17,7 @@ from typing import Any
 from cryptosentinel.adapters.agno_events import USER
 
 KEPT = 2_000  # runs and sessions that are remembered
+KEPT_LIVE = 200  # runs whose messages are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Shown:
         self._turns: OrderedDict[tuple[str, str], Turn] = OrderedDict()
         self._asked: OrderedDict[str, list[str]] = OrderedDict()
         self._notices: OrderedDict[str, str] = OrderedDict()
+        self._live: OrderedDict[str, list[Any]] = OrderedDict()
 
     def is_new(self, session: str, name: str) -> bool:
         """Is this the first time that this content is seen in this session? From now on it is not."""
@@ -116,13 +118,21 @@ class Shown:
                 _keep(self._notices, answer)
             return self._notices.get(answer)
 
+    def live(self, run: str, messages: list[Any] | None = None) -> list[Any]:
+        """The list that grows with this run; `messages` is noted to be it."""
+        with self._lock:
+            if messages is not None:
+                self._live[run] = messages
+                _keep(self._live, run, KEPT_LIVE)
+            return self._live.get(run, [])
+
     def forget(self, session: str) -> None:
         """Drop a session that is over."""
         with self._lock:
             self._seen.pop(session, None)
 
 
-def _keep(kept: OrderedDict[Any, Any], latest: Any) -> None:
+def _keep(kept: OrderedDict[Any, Any], latest: Any, most: int = KEPT) -> None:
     kept.move_to_end(latest)
-    while len(kept) > KEPT:
+    while len(kept) > most:
         kept.popitem(last=False)

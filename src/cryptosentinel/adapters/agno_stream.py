@@ -1,4 +1,7 @@
-"""Streamed answers: a client sees them before any hook does, so the text waits in the model until it was judged."""
+"""An agent's models, followed: what they are shown is noted, and streamed text waits until it was judged.
+
+A client sees streamed text before any hook does, so the model is the last place to hold it back.
+"""
 
 from __future__ import annotations
 
@@ -32,44 +35,67 @@ _SHOWN = (
 )
 
 
-def buffer(hooks: Hooks) -> dict[str, Any]:
-    """Put models that wait in the place of this agent's; returns what was there. What waits already stays."""
+def wrap(hooks: Hooks, buffers: bool) -> dict[str, Any]:
+    """Put models that can be followed in the place of this agent's; returns what was there. What is wrapped stays."""
     before: dict[str, Any] = {}
     fallback = getattr(hooks.owner, "fallback_config", None)
     if isinstance(fallback, FallbackConfig) and getattr(fallback, MARK, None) is not hooks:
-        before["fallback_config"], waiting = fallback, copy.copy(fallback)
+        before["fallback_config"], followed_ = fallback, copy.copy(fallback)
         for name in ("on_error", "on_rate_limit", "on_context_overflow"):
             models = [get_model(model) for model in getattr(fallback, name)]
-            setattr(waiting, name, [buffered(model, hooks) for model in models if isinstance(model, Model)])
-        setattr(waiting, MARK, hooks)
-        hooks.owner.fallback_config = waiting
+            setattr(followed_, name, [followed(model, hooks, buffers) for model in models if isinstance(model, Model)])
+        setattr(followed_, MARK, hooks)
+        hooks.owner.fallback_config = followed_
     for name in MODELS:
         model = getattr(hooks.owner, name, None)
         if isinstance(model, Model) and getattr(model, MARK, None) is not hooks:
             before[name] = model
-            setattr(hooks.owner, name, buffered(model, hooks))
+            setattr(hooks.owner, name, followed(model, hooks, buffers))
     return before
 
 
-def buffered(model: Model, hooks: Hooks) -> Model:
-    """A copy of the model whose streams come out when they are complete and judged."""
+def followed(model: Model, hooks: Hooks, buffers: bool) -> Model:
+    """A copy of the model that notes which messages it is given and, with `buffers`, lets streams out when judged.
+
+    The messages are noted because Agno's own `run_context.messages` falls behind once tools run in parallel threads.
+    """
     inner = getattr(model, ORIGINAL, model)  # a member may have been given its leader's
-    waits = copy.copy(inner)
+    made = copy.copy(inner)
+
+    def noted(rest: dict[str, Any]) -> Any:
+        run_response, messages = rest.get("run_response"), rest.get("messages")
+        if run_response is not None and isinstance(messages, list):
+            hooks.attached.shown.live(str(getattr(run_response, "run_id", "") or ""), messages)
+        return run_response
+
+    def invoke(*args: Any, **rest: Any) -> ModelResponse:
+        noted(rest)
+        return inner.invoke(*args, **rest)
+
+    async def ainvoke(*args: Any, **rest: Any) -> ModelResponse:
+        noted(rest)
+        return await inner.ainvoke(*args, **rest)
 
     def invoke_stream(*args: Any, **rest: Any) -> Iterator[ModelResponse]:
-        parts = list(inner.invoke_stream(*args, **rest))
-        yield from _released(parts, hooks, rest.get("run_response"))
+        run_response = noted(rest)
+        stream = inner.invoke_stream(*args, **rest)
+        yield from _released(list(stream), hooks, run_response) if buffers else stream
 
     async def ainvoke_stream(*args: Any, **rest: Any) -> AsyncIterator[ModelResponse]:
+        run_response = noted(rest)
+        if not buffers:
+            async for part in inner.ainvoke_stream(*args, **rest):
+                yield part
+            return
         parts = [part async for part in inner.ainvoke_stream(*args, **rest)]
-        for part in await aside(lambda: _released(parts, hooks, rest.get("run_response"))):
+        for part in await aside(lambda: _released(parts, hooks, run_response)):
             yield part
 
-    for name, value in (("invoke_stream", invoke_stream), ("ainvoke_stream", ainvoke_stream)):
-        setattr(waits, name, value)
-    setattr(waits, MARK, hooks)
-    setattr(waits, ORIGINAL, inner)
-    return waits
+    for method in (invoke, ainvoke, invoke_stream, ainvoke_stream):
+        setattr(made, method.__name__, method)
+    setattr(made, MARK, hooks)
+    setattr(made, ORIGINAL, inner)
+    return made
 
 
 def _released(parts: Sequence[ModelResponse], hooks: Hooks, run_response: Any) -> Sequence[ModelResponse]:
