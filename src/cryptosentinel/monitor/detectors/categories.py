@@ -35,7 +35,7 @@ class Categories(ChangeDetector):
     was chosen lately; fixed bets expect that one category, or what was never seen, takes 15% or 50%. A bet on expected
     shares q pays q / p where p is the law nearest to q of all laws within the baseline's bounds (`boxes.nearest`), so
     E[e | past] <= 1 for every one of them. The bounds hold for all categories together; what the baseline never saw is
-    a cell of its own, bounded by how often something new came up in the baseline's second half.
+    a cell of its own, bounded by how often something new came up in the baseline after its first third.
 
     False alarms: at threshold A after A decisions or more on average while the law given the past stays within the
     bounds. Does not see: another order of the same choices. Short baselines with many categories bound little.
@@ -175,11 +175,14 @@ def category(value: Any) -> str:
 
 
 def _arrivals(names: Sequence[str]) -> tuple[int, int]:
-    """How often did something new come up in the second half, and how long is that half?"""
-    half = len(names) // 2
-    seen = set(names[:half])
+    """How often did something new come up after the first third, and how many decisions is that?
+
+    The share of what was not seen yet only falls: what these decisions say of it bounds what it is after them.
+    """
+    first = len(names) // 3
+    seen = set(names[:first])
     new = 0
-    for name in names[half:]:
+    for name in names[first:]:
         new += name not in seen
         seen.add(name)
-    return new, len(names) - half
+    return new, len(names) - first
