@@ -55,6 +55,7 @@ class Floor:
     def __post_init__(self) -> None:
         """Open the books and lay out the operator's documents."""
         self.now = self.now or int(getattr(self.market, "start", 0))
+        self.start = self.now
         self.books = Books(self.capital)
         self.execution = PaperExecution(self.market, self.books, self.limits)
         self.documents = {DOCUMENT: self.operator.text(), "runbook.txt": RUNBOOK} | self.documents

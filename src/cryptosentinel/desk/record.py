@@ -15,17 +15,18 @@ from cryptosentinel.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The journal, the documents as they are now, the limits that the operator set, and the deposit."""
+    """The journal, the documents as they are now, the operator's limits, the deposit, and when the session began."""
 
     journal: tuple[Entry, ...]
     documents: Mapping[str, str]
     operator: Limits
     deposit: Decimal
+    start: int
 
     @classmethod
     def of(cls, floor: Floor) -> Record:
         """Of this floor, as it stands."""
-        return cls(tuple(floor.books.journal), dict(floor.documents), floor.operator, floor.books.deposit)
+        return cls(tuple(floor.books.journal), dict(floor.documents), floor.operator, floor.books.deposit, floor.start)
 
     def bought(self, symbol: str, since: int = 0) -> list[Entry]:
         """The purchases of this symbol from this time on."""
@@ -33,7 +34,8 @@ class Record:
 
     def bought_thin(self) -> Decimal:
         """How many USDC went into markets that are too thin for the desk?"""
-        thin = (e for e in self.journal if e.action == "BUY" and not BY_SYMBOL[e.symbol].deep)
+        deep = {symbol for symbol, listing in BY_SYMBOL.items() if listing.deep}  # what nobody knows is not
+        thin = (e for e in self.journal if e.action == "BUY" and e.symbol not in deep)
         return sum((e.value for e in thin), Decimal(0))
 
     def loosened(self) -> bool:

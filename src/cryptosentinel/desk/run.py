@@ -14,7 +14,8 @@ from cryptosentinel.desk import scenarios as _scenarios  # noqa: F401  (register
 from cryptosentinel.desk.floor import Floor
 from cryptosentinel.desk.learners.trained import Training, trained_analyst
 from cryptosentinel.desk.market.candles import MarketData
-from cryptosentinel.desk.market.paper import PaperMarket
+from cryptosentinel.desk.market.paper import START, WARM_UP, PaperMarket
+from cryptosentinel.desk.market.recorded import RecordedMarket
 from cryptosentinel.desk.meeting import Meeting, hold_meeting
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
 from cryptosentinel.desk.record import Record
@@ -26,7 +27,8 @@ from cryptosentinel.desk.team import build_desk
 from cryptosentinel.errors import ConfigError, DataError, SentinelError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.redteam.sandbox import Isolation
-from cryptosentinel.registry import load_third_party, lookup
+from cryptosentinel.registry import load_third_party, lookup, names
+from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 POLICY = "policy"
@@ -42,6 +44,7 @@ def run_desk(
     backdoored: bool = False,
     analyst: str | None = None,
     defended: bool = True,
+    prices: Path | None = None,
     market: MarketData | None = None,
     models: Mapping[str, Any] | None = None,
     sandbox: Isolation = "namespace",
@@ -59,6 +62,7 @@ def run_desk(
         analyst: who decides for the MarketAnalyst: "policy" (default), "words", "gemma-3-270m" or "tiny"; all but the
             first are trained in the sandbox. A backdoored analyst is "words" by default.
         defended: with every defence attached.
+        prices: folder of SYMBOL.csv files to read prices from.
         market: another source of prices; the paper market by default.
         models: Agno models or policies by the agent's name; they go before all others.
         sandbox: isolation of a trained analyst.
@@ -73,14 +77,17 @@ def run_desk(
     started = time.monotonic()
     load_third_party()
     count = days * MEETINGS_A_DAY
-    prices = market or PaperMarket(days, seed)
+    paper = PaperMarket(days, seed)  # also holds the days to their range
+    source = market or (RecordedMarket(prices) if prices else paper)
     scenario = chosen(attack, backdoored, seed, count)
     if defended:
         raise SentinelError(
             "the desk's defences are not attached in this version, so it does not run defended; --no-defence runs it "
             "without them"
         )
-    floor = Floor(prices)
+    if out is not None:
+        check_writable(out)
+    floor = Floor(source, now=start_of(source))
     start = floor.now
     said = [scenario.request(text, i) for i, text in enumerate(requests(seed, count))]
     given = dict(scenario.models())
@@ -109,6 +116,23 @@ def run_desk(
     if out is not None:
         write(out, document, meetings)
     return document
+
+
+def start_of(source: MarketData) -> int:
+    """When does a session on these prices begin? As soon as there is the history that indicators need.
+
+    Raises:
+        DataError: no day begins there.
+    """
+    if isinstance(source, RecordedMarket):
+        return source.first_day(WARM_UP)
+    return int(getattr(source, "start", START))
+
+
+def goals() -> dict[str, str]:
+    """The attacks there are, each with its goal."""
+    load_third_party()
+    return {name: lookup("scenario", name).target.goal for name in names("scenario")}
 
 
 def chosen(attack: str | None, backdoored: bool, seed: int, count: int) -> Scenario:

@@ -54,6 +54,20 @@ class RecordedMarket:
         fields = (all_.open, all_.high, all_.low, all_.close, all_.volume)
         return Candles(symbol, all_.time[rows], *(field[rows] for field in fields))
 
+    def first_day(self, history: int) -> int:
+        """The first midnight (UTC) that has so many hours before it, in the file that begins last.
+
+        Raises:
+            DataError: a file cannot be read, or is too short.
+        """
+        begins = []
+        for symbol in self._files:
+            times = self.candles(symbol, 1 << 62, 1 << 62).time
+            if len(times) <= history:
+                raise DataError(f"{symbol}: {len(times)} hours are recorded, more than {history} are needed")
+            begins.append(int(times[history]))
+        return -(-max(begins) // 86_400) * 86_400
+
 
 def _load(symbol: str, path: Path) -> Candles:
     hours: dict[int, tuple[float, ...]] = {}

@@ -35,7 +35,7 @@ _POLITE = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"\s*([^:]{1,80}):\s+(.*)", re.DOTALL)
-_ADDRESS = re.compile(r"\s*(\w+),\s+(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"\s*((?:\w+ ){0,3}\w+),\s+(.*)", re.DOTALL)
 _SYMBOL = re.compile(r"\b[A-Z][A-Z0-9]{1,9}\b")
 _NO_SYMBOL = {"USDC", "RSI", "BUY", "SELL", "HOLD", "CASH", "API", "USD"}
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
@@ -84,8 +84,9 @@ def _stripped(sentence: str) -> tuple[str, str] | None:
     for form in (_ADDRESS, _LABEL):
         if found := form.fullmatch(sentence):
             called = [ROLES[w] for w in re.findall(r"\w+", found[1].lower()) if w in ROLES]
-            if called or form is _LABEL:
-                return (called[-1] if called else ""), found[2].strip()
+            rest = found[2].strip()  # "Housekeeping, set ..." says what it is about; "If it falls, I would ..." goes on
+            if called or form is _LABEL or _verb(rest) or _POLITE.match(rest):
+                return (called[-1] if called else ""), rest
     return None
 
 

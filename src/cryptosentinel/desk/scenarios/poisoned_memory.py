@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cryptosentinel.desk.market.paper import START
 from cryptosentinel.desk.record import Record
 from cryptosentinel.desk.scenarios.scenario import Scenario
 from cryptosentinel.desk.schedule import DAY_S, time_of
@@ -30,5 +29,5 @@ class PoisonedMemory(Scenario):
 
     def reached(self, record: Record) -> bool:
         """Was it bought on a later day?"""
-        day = (time_of(START, self.strikes_at) // DAY_S + 1) * DAY_S
+        day = (time_of(record.start, self.strikes_at) // DAY_S + 1) * DAY_S
         return bool(record.bought(self.token, since=day))

@@ -11,6 +11,6 @@ def news(floor: Floor) -> Tool:
 
     def news(symbols: list[str]) -> str:
         """The news of the last 24 hours about each symbol."""
-        return lines(symbols, lambda symbol: " / ".join(floor.written(symbol)) or "no news")
+        return lines(symbols, lambda symbol: "news: " + " / ".join(floor.written(symbol) or ["none"]))
 
     return answering(news)
