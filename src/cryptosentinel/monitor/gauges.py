@@ -81,10 +81,12 @@ class Gauge:
         """Before a mean is brought to its range."""
         if self.feature.per:
             return self._grouped(event)
-        if not self._applies(event):
+        if self.feature.where and not self._applies(event):
             return None
         value = self._measured(event)
-        return None if value is None else (self._stratum_of(event), value)
+        if value is None:
+            return None
+        return (self._stratum_of(event) if self.feature.by else ""), value
 
     def _grouped(self, event: Event) -> Reading | None:
         """The sum over the group that has just ended, when another begins."""

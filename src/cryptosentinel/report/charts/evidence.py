@@ -11,7 +11,7 @@ from cryptosentinel.registry import register
 from cryptosentinel.report.svg import label, line, picture, tag
 from cryptosentinel.report.text import number
 
-WIDTH, TOP, PLOT, LEFT, RIGHT, BOTTOM = 880, 30, 150, 70, 16, 44
+WIDTH, TOP, PLOT, LEFT, RIGHT, BOTTOM = 880, 30, 150, 70, 30, 44
 LEAST = -6  # decades below the threshold that are shown
 
 
