@@ -47,11 +47,13 @@ def guard_tables(result: Row) -> str:
 def latency_tables(result: Row) -> str:
     """The table of `benchmarks/guard_latency.py`."""
     rows = [
-        (r["what"], r["events"], f"{r['p50_ms']:.3f}", f"{r['p99_ms']:.3f}", f"{r['per_s']:.0f}")
+        (r["what"], r["events"], f"{r['p50_ms']:.3f}", f"{r['p99_ms']:.3f}", f"{r['per_s']:.0f}",
+         f"{r['clock_p50_ms']:.3f}", f"{r['clock_p99_ms']:.3f}")
         for r in result["cells"]
-    ]
-    head = ("events", "n", "median ms", "99% ms", "events/s")
-    return "\n\n".join([origin(result["made"]), targets_table(result["targets"]), table(head, rows)])
+    ]  # fmt: skip
+    head = ("events", "n", "median ms", "99% ms", "events/s", "by the clock: median", "99%")
+    load = f"Load average before the run: {result['load_before']}."
+    return "\n\n".join([origin(result["made"]), load, targets_table(result["targets"]), table(head, rows)])
 
 
 def _rates(rows: list[Any]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from cryptosentinel.types import Progress
 
 EXIT_FOUND = 1
 SHOWN = 10
@@ -60,7 +64,6 @@ def check(
 
     Example: cryptosentinel guard check traces.jsonl --rules rules.ags --out verdicts.jsonl
     """  # noqa: D301  a real backspace keeps the example's lines apart
-    from cryptosentinel.cli.board import Board
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.services.guard import check_traces
 
@@ -69,7 +72,7 @@ def check(
         from cryptosentinel.services.guard_judge import judged_guard
 
         judging = judged_guard(judge, hypotheses)
-    with Board() as board:
+    with _progress() as board:
         document = check_traces(
             traces, rules=rules, hypotheses=hypotheses, guard=judging, out=out, on_progress=board
         )  # fmt: skip
@@ -113,6 +116,15 @@ def explain(
         emit(timeline(document))
     if document["action"] in ("hold", "block"):
         raise typer.Exit(EXIT_FOUND)
+
+
+def _progress() -> AbstractContextManager[Progress | None]:
+    """Bars on a terminal; what draws them takes longer to load than all else here, so only there."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from cryptosentinel.cli.board import Board
+
+    return Board()
 
 
 def summary(document: Mapping[str, Any]) -> list[str]:

@@ -43,7 +43,7 @@ _AWAY = frozenset(
 _WORD = re.compile(r"[a-z']+")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 REACH = 3  # words over which a negation reaches
-LONGEST_READ = 40_000
+LONGEST_READ = 12_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ def sentences_about(text: str, name: str = "") -> list[str]:
     found = [s for s in _SENTENCE.split(normal(text[:LONGEST_READ])) if s]
     if not name:
         return found
-    has = re.compile(rf"(?<!\w){re.escape(normal(name))}(?!\w)")
-    return [s for s in found if has.search(s)]
+    plain = normal(name)
+    has = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
+    return [s for s in found if plain in s and has.search(s)]
 
 
 def polarity(sentences: list[str]) -> tuple[float, int]:

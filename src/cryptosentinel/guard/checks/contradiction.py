@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from cryptosentinel.guard.check import Step, at, finding
 from cryptosentinel.guard.conversation import Conversation, Turn, values_of
 from cryptosentinel.guard.events import tool_of
-from cryptosentinel.guard.polarity import Indicator, polarity, readings, sentences_about, stance
+from cryptosentinel.guard.polarity import LONGEST_READ, Indicator, polarity, readings, sentences_about, stance
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
 INDICATORS: Mapping[str, Indicator] = {"rsi": Indicator(30, 70), "liquidity": Indicator(0, float("inf"), False)}
+SHORT = 40  # characters of an argument that may say which way to go
 RECENT = 12  # results before the decision that count as its evidence
+KEPT = 400  # turns after which what is kept of a result is dropped
+MOST_NAMES = 32  # kept for one result
 CERTAIN = 4  # words or readings from which on the evidence counts in full
 
 _FAILED = re.compile(
@@ -64,15 +67,26 @@ class Contradiction:
         total, weight, said = 0.0, 0, ""
         for earlier in conversation.recent("outside", turn.index, RECENT):
             for name in names or [""]:
-                about = sentences_about(earlier.text, name)
-                value, count = polarity(about)
-                signs = [s for _, _, s in readings("\n".join(about), self.indicators) if s]
-                signs += [-1] * (2 * len(_FAILED.findall("\n".join(about))))
-                total += value * count + sum(signs)
-                weight += count + len(signs)
-                if about and (value * sign < 0 or any(s * sign < 0 for s in signs)):
-                    said = said or about[0]
+                value, count, about = self._read(earlier, name, conversation)
+                total += value
+                weight += count
+                if value * sign < 0:
+                    said = said or about
         return max(0.0, -sign * total / weight) if weight else 0.0, weight, said
+
+    def _read(self, turn: Turn, name: str, conversation: Conversation) -> tuple[float, int, str]:
+        """How much a result says for (above 0) or against a name, from how many words and numbers; worked out once."""
+        known: dict[str, tuple[float, int, str]] = conversation.memo.setdefault(("contradiction", turn.index), {})
+        conversation.memo.pop(("contradiction", turn.index - KEPT), None)
+        if name not in known:
+            about = sentences_about(turn.text[:LONGEST_READ], name)
+            value, count = polarity(about)
+            text = "\n".join(about)
+            signs = [s for _, _, s in readings(text, self.indicators) if s] + [-1] * (2 * len(_FAILED.findall(text)))
+            known[name] = (value * count + sum(signs), count + len(signs), about[0] if about else "")
+            if len(known) > MOST_NAMES:
+                del known[next(iter(known))]
+        return known[name]
 
 
 def _actions(turn: Turn) -> Iterator[tuple[list[str], int]]:
@@ -80,8 +94,8 @@ def _actions(turn: Turn) -> Iterator[tuple[list[str], int]]:
     event = turn.event
     if event.kind in ("tool_call", "decision"):
         values = [v for _, v in values_of(event)]
-        sign = stance(" ".join([tool_of(event), *values]))
-        names = [v for v in values if 1 < len(v) <= 40 and not stance(v) and any(c.isalpha() for c in v)]
+        sign = stance(" ".join([tool_of(event), *(v for v in values if len(v) <= SHORT)]))  # prose is no order
+        names = [v for v in values if 1 < len(v) <= SHORT and not stance(v) and any(c.isalpha() for c in v)]
         if sign:
             yield names[:4], sign
     elif event.kind == "message" and turn.voice == "agent":
