@@ -26,9 +26,10 @@ except ImportError:
 
 from cryptosentinel.adapters.agno_canary import Canaries
 from cryptosentinel.adapters.agno_guard import SemanticGuardToolkit
-from cryptosentinel.adapters.agno_hooks import IDLE, Hooks
+from cryptosentinel.adapters.agno_hooks import Hooks
 from cryptosentinel.adapters.agno_own_hooks import calling, own_hooks
 from cryptosentinel.adapters.agno_run import Shown
+from cryptosentinel.adapters.agno_speech import IDLE
 from cryptosentinel.adapters.agno_stream import wrap
 from cryptosentinel.observer import Observer
 
@@ -122,7 +123,7 @@ class Attached:
         tool_hooks = list(owner.tool_hooks or ())
         if hooks is None or hooks.outer not in tool_hooks[:1] or hooks.inner not in tool_hooks[-1:]:
             return f"{UNHOOKED}s are not the first and the last"
-        if hooks.pre not in (owner.pre_hooks or ()) or hooks.post not in (owner.post_hooks or ()):
+        if hooks.speech.pre not in (owner.pre_hooks or ()) or hooks.speech.post not in (owner.post_hooks or ()):
             return "the guard's hooks before and after a run are gone"
         members = owner.members if isinstance(owner, Team) else ()
         if not isinstance(members, list | tuple):
@@ -184,8 +185,8 @@ class Attached:
         there = list(owner.tool_hooks or ())
         dropped = {} if there or (owner.tool_hooks is not None and isinstance(owner, Agent)) else own_hooks(owner.tools)
         owner.tool_hooks = [hooks.outer, *there, *([calling(dropped)] if dropped else []), hooks.inner]
-        owner.pre_hooks = [*(owner.pre_hooks or ()), hooks.pre]
-        owner.post_hooks = [*(owner.post_hooks or ()), hooks.post]
+        owner.pre_hooks = [*(owner.pre_hooks or ()), hooks.speech.pre]
+        owner.post_hooks = [*(owner.post_hooks or ()), hooks.speech.post]
         self.follow(hooks)
 
 

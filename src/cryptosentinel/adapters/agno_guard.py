@@ -15,7 +15,7 @@ from cryptosentinel.adapters.agno_events import made
 from cryptosentinel.agentspec.context import tool_of
 from cryptosentinel.guard.semantic import SemanticGuard
 from cryptosentinel.observer import Observer, Ruling
-from cryptosentinel.observer.observer import DIMENSIONS
+from cryptosentinel.observer.panel import DIMENSIONS
 from cryptosentinel.policy import SEVERITY
 from cryptosentinel.quoting import one_line
 from cryptosentinel.types import Event, Finding

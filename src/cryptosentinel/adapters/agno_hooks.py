@@ -7,20 +7,19 @@ from contextvars import ContextVar
 from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
 from typing import TYPE_CHECKING, Any
 
-from agno.exceptions import CheckTrigger, InputCheckError, RetryAgentRun, StopAgentRun
+from agno.exceptions import RetryAgentRun, StopAgentRun
+from agno.run.agent import RunContentEvent
+from agno.run.team import RunContentEvent as TeamRunContentEvent
 
 from cryptosentinel.adapters.agno_events import (
-    SYSTEM,
-    USER,
     asking,
     calls_of,
-    decision_of,
     digest,
-    inputs_of,
     made,
     text_of,
 )
 from cryptosentinel.adapters.agno_run import Place, inside, place_of
+from cryptosentinel.adapters.agno_speech import IDLE, Speech, answer_name, passed_on
 from cryptosentinel.deadline import aside
 from cryptosentinel.observer import Ruling
 from cryptosentinel.types import Event
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 HAND_OVER = ("delegate_task_to_member", "delegate_task_to_members")
 ANSWER = "canary"
-IDLE = "hooks run in the background (run_hooks_in_background=True), where they can stop nothing"
 FAILED = "Held. The tool was not run. Reason: the guard failed."
 _passed: ContextVar[tuple[str, str] | None] = ContextVar("passed", default=None)  # (hooks, call) let through
 
@@ -45,12 +43,11 @@ class Hooks:
     def __init__(self, attached: Attached, owner: Any, name: str) -> None:
         """Belong to this agent."""
         self.attached, self.owner, self.name = attached, owner, name
+        self.speech = Speech(attached, self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hooks:
         """A copy of an agent is guarded by the same hooks."""
         return self
-
-    # -- tool calls ------------------------------------------------------------------------------------------------
 
     def outer(
         self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any,
@@ -140,15 +137,15 @@ class Hooks:
         turn = self.attached.shown.turn(place.run, str(asked.id))
         with turn.lock:
             if not turn.is_judged:
-                self.sync(messages, place, asked)
+                self.speech.sync(messages, place, asked)
                 calls = [(tool, given, call) for tool, given, call in calls_of(asked)]
                 names = [digest(tool, given) for tool, given, _ in calls]
                 if name not in names:  # Agno reads "true" as a truth value: what the tool will get is judged too
                     calls, names = [*calls, (function_name, arguments, "")], [*names, name]
                 events = [self._call(tool, given, place, call) for tool, given, call in calls]
                 text = text_of(asked.content)
-                is_new = text.strip() and self.attached.shown.is_new(place.session, _answer(place, text))
-                spoken = [self._said(text, self.name, place.asked_by, place)] if is_new else []
+                is_new = text.strip() and self.attached.shown.is_new(place.session, answer_name(place, text))
+                spoken = [self.speech.said(text, self.name, place.asked_by, place)] if is_new else []
                 rulings = self.attached.observer.observe_batch([*spoken, *events])[len(spoken) :]
                 for key, of_one in zip(names, rulings, strict=True):
                     turn.rulings.setdefault(key, []).append(of_one)
@@ -167,9 +164,9 @@ class Hooks:
         """Judge what came back; the text to read in its place, or None if it may be read."""
         try:
             if tool in HAND_OVER:
-                if self.attached.shown.notice(_passed_on(place, text)) is not None:
+                if self.attached.shown.notice(passed_on(place, text)) is not None:
                     return None  # judged as the member's answer a moment ago, in this run
-                event = self._said(text, self.attached.member_named(arguments), self.name, place)
+                event = self.speech.said(text, self.attached.member_named(arguments), self.name, place)
                 self.attached.shown.is_new(place.session, digest("tool", tool, text))
             else:
                 self.attached.shown.is_new(place.session, digest("tool", tool, text))
@@ -192,137 +189,20 @@ class Hooks:
             raise StopAgentRun(ruling.message)
         raise RetryAgentRun(ruling.message or FAILED)
 
-    # -- messages --------------------------------------------------------------------------------------------------
-
-    def pre(self, run_input: Any, run_context: Any, agent: Any = None, team: Any = None) -> None:
-        """Show what the agent is asked.
-
-        Raises:
-            InputCheckError: it is not allowed, or something failed: no other error stops a run.
-        """
-        try:
-            fault = self.attached.fault(self.owner, getattr(run_context, "client_tools", None))
-            fault = fault or (IDLE if self.attached.is_idle(agent or team) else "")
-            self.attached.follow(self)
-            place = place_of(run_context)
-            self.attached.begin(place.session)
-            events = []
-            for role, text in inputs_of(run_input.input_content):
-                sender = place.asked_by if role == USER else SYSTEM if role in (SYSTEM, "developer") else self.name
-                self.attached.shown.is_new(place.session, digest("said", text))
-                self.attached.shown.asked(place.run, text)
-                events.append(self._said(text, sender, self.name, place, role if role != "tool" else "assistant"))
-            rulings = [self.attached.observer.observe(event) for event in events]
-        except Exception as error:  # Agno would log any other error and go on
-            raise InputCheckError(f"Held: the guard failed ({type(error).__name__}: {error}).") from error
-        refused = next((r for r in rulings if not r.goes_through), None)
-        if fault or refused is not None:
-            said = f"Held: {fault}." if fault else refused.message if refused else ""
-            raise InputCheckError(said, check_trigger=CheckTrigger.INPUT_NOT_ALLOWED)
-
-    def post(self, run_output: Any, run_context: Any) -> None:
-        """Show the answer; one that is not allowed is overwritten, wherever it would be read."""
-        try:
-            place = place_of(run_context)
-            notice = self.answered(run_output.content, place, is_final=True)
-        except Exception as error:  # Agno would log it and give the answer out
-            notice = f"The answer is withheld: the guard failed ({type(error).__name__})."
-        if notice is not None:
-            withhold(run_output, notice)
-
-    def answered(self, content: Any, place: Place, is_final: bool) -> str | None:
-        """Judge an answer: what to say in its place, or None if it may be given."""
-        attributes, text, name = decision_of(content), text_of(content), _answer(place, content)
-        if not text.strip() or not self.attached.shown.is_new(place.session, name):
-            return self.attached.shown.notice(name)
-        self.attached.shown.is_new(place.session, digest("said", text))
-        if attributes is not None:
-            body: dict[str, Any] = {"attributes": attributes, "run": place.root}
-            event = made("decision", place.session, self.name, self.name, place.asked_by, body)
-        else:
-            event = self._said(text, self.name, place.asked_by, place)
-        if is_final and place.run == place.root:
-            event = made(
-                event.kind, event.run_id, event.agent, event.sender, event.recipient, {**event.body, "final": True}
-            )
-        ruling = self.attached.observer.observe(event)
-        if ruling.goes_through:
-            self.attached.shown.notice(_passed_on(place, text), "")
-            return None
-        notice = ruling.message or "The answer is withheld."
-        self.attached.shown.notice(name, notice)
-        self.attached.shown.is_new(place.session, _answer(place, notice))
-        return notice
-
-    def sync(self, messages: Sequence[Any], place: Place, until: Any) -> None:
-        """Show every message before this one that was not shown yet: history, instructions, what was retrieved."""
-        for message in messages:
-            if message is until:
-                return
-            text = text_of(message.content)
-            if not text.strip():
-                continue
-            if message.role == "tool":
-                tool = str(message.tool_name or "tool")
-                if self.attached.shown.is_new(place.session, digest("tool", tool, text)):
-                    body = {"tool": tool, "result": text, "run": place.root}
-                    self.attached.observer.observe(made("tool_result", place.session, self.name, tool, self.name, body))
-            elif self.attached.shown.is_new(place.session, digest("said", text)):
-                self.attached.observer.observe(self._from_history(message, text, place))
-
-    def _from_history(self, message: Any, text: str, place: Place) -> Event:
-        if message.role in (SYSTEM, "developer"):
-            return self._said(text, SYSTEM, self.name, place, SYSTEM)
-        if message.role != USER:
-            return self._said(text, self.name, place.asked_by, place)
-        mine = [] if message.from_history else [part for part in self.attached.shown.asked(place.run) if part]
-        held = next((part for part in mine if part in text), None)
-        if held is None and message.references is None:
-            return self._said(text, place.asked_by, self.name, place)
-        # more than was asked: what Agno looked up stands in the same message, and nobody trusted has said it
-        body = {"text": text.replace(held or "", ""), "role": USER, "trusted": False, "run": place.root}
-        return made("message", place.session, self.name, "retrieved", self.name, body)
-
-    def _said(self, text: str, sender: str, recipient: str, place: Place, role: str = "") -> Event:
-        role = role or ("user" if sender == USER else "assistant")
-        if sender not in (USER, SYSTEM):
-            role = "assistant"  # an agent's words are not the user's, whatever place they stand in
-        body = {"text": text, "role": role, "run": place.root}
-        return made("message", place.session, self.name, sender, recipient, body)
-
     def _call(self, tool: str, arguments: Any, place: Place, call_id: str) -> Event:
         body = {"tool": tool, "arguments": arguments, "run": place.root} | ({"call_id": call_id} if call_id else {})
         return made("tool_call", place.session, self.name, self.name, tool, body)
 
 
-def withhold(run_output: Any, notice: str) -> None:
-    """Put the notice where the answer stands: in the output, its messages, and what a leader or the next run reads."""
-    text = text_of(run_output.content)
-    run_output.content, run_output.content_type = notice, "str"
-    run_output.reasoning_content = None
-    for message in reversed(run_output.messages or []):
-        if message.role == "assistant" and not message.tool_calls and text_of(message.content):
-            if text_of(message.content).strip() == text.strip() or message is run_output.messages[-1]:
-                message.content = notice
-                message.reasoning_content = None
-            break
-
-
-def _answer(place: Place, content: Any) -> str:
-    """The name of an answer of this run: the same for a text and for what is read from it."""
-    attributes = decision_of(content)
-    return digest("answer", place.run, text_of(content) if attributes is None else attributes)
-
-
-def _passed_on(place: Place, text: str) -> str:
-    """The name of an answer that a member may give to its leader."""
-    return digest("passed on", place.session, place.root, text)
-
-
 def _joined(parts: Sequence[Any]) -> str:
-    """What the model would read of these: texts, and the content of the events that carry any, each once."""
-    said = [part if isinstance(part, str) else text_of(getattr(part, "content", None)) for part in parts]
-    return "".join(text for text in said if text)
+    """What the model will read of these: texts and the content of content events; then whatever else carries text."""
+    read, others = "", []
+    for part in parts:
+        if isinstance(part, str | RunContentEvent | TeamRunContentEvent):
+            read += part if isinstance(part, str) else text_of(part.content)
+        else:
+            others.append(text_of(getattr(part, "content", None)))
+    return "\n".join([read, *(text for text in dict.fromkeys(others) if text and text not in read)]).strip("\n")
 
 
 async def _again(parts: Sequence[Any]) -> AsyncIterator[Any]:

@@ -102,7 +102,7 @@ def _released(parts: Sequence[ModelResponse], hooks: Hooks, run_response: Any) -
     try:
         text = "".join(text_of(part.content) for part in parts)
         is_final = not any(part.tool_calls for part in parts)
-        notice = hooks.answered(text, place_of(run_response), is_final)
+        notice = hooks.speech.answered(text, place_of(run_response), is_final)
     except Exception as error:  # nothing comes out that was not judged
         notice = f"The answer is withheld: the guard failed ({type(error).__name__})."
     if notice is None:
