@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +17,22 @@ from cryptosentinel.observer.plain import plain
 from cryptosentinel.types import Event, EventKind
 
 USER, SYSTEM = "user", "system"
+_clock: ContextVar[Callable[[], float]] = ContextVar("clock", default=time.time)
 
 
 def made(kind: EventKind, run_id: str, agent: str, sender: str, recipient: str, body: Mapping[str, Any]) -> Event:
     """An event of now, with an id that no other has."""
-    return Event(uuid4().hex[:16], time.time(), run_id, agent, kind, sender, recipient, body)
+    return Event(uuid4().hex[:16], _clock.get()(), run_id, agent, kind, sender, recipient, body)
+
+
+@contextmanager
+def on_clock(clock: Callable[[], float]) -> Iterator[None]:
+    """While a simulation runs: now is what this clock says, so that rules count its days and not ours."""
+    token = _clock.set(clock)
+    try:
+        yield
+    finally:
+        _clock.reset(token)
 
 
 def text_of(content: Any) -> str:
