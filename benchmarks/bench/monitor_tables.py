@@ -77,7 +77,8 @@ def _delays(rows: list[Row], river: list[Row]) -> str:
         mine = {r["shift"]: r for r in river if r["detector"] == name}
         first = next(iter(mine.values()))
         lines.append((
-            f"River {name} ({first['setting']:g})", f"{first['run_length']:,.0f}",
+            f"River {name} ({first['setting']:g})",
+            f"{'' if first['run_length_alarms'] else '> '}{first['run_length']:,.0f}",
             *(_river(mine[s]) for s in shifts),
         ))  # fmt: skip
     head = ("detector", "run length, no change", *(f"to {s:.2f}" for s in shifts))

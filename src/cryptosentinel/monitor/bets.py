@@ -47,9 +47,10 @@ def table(bounds: Sequence[tuple[float, float]], direction: Direction = "both") 
             raise ConfigError(f"bounds must satisfy 0 <= low <= high <= 1, got {low} and {high}")
         up = [(stake, high) for stake in _stakes(max(high, LEAST))] if direction != "down" and high < 1 - LEAST else []
         down = [(stake, low) for stake in _stakes(max(1 - low, LEAST))] if direction != "up" and low > LEAST else []
-        share = 1 / max(len(up) + len(down), 1) / len(bounds)
-        rows += [(i, 1 - stake * m, stake, share) for stake, m in up]
-        rows += [(i, 1 + stake * m, -stake, share) for stake, m in down]
+        # Half of the money is spread evenly over both ways, half by how much of [0, 1] lies that way.
+        more, less = 0.25 + (1 - high) / 2 if up else 0.0, 0.25 + low / 2 if down else 0.0
+        rows += [(i, 1 - stake * m, stake, more / (more + less)) for stake, m in up]
+        rows += [(i, 1 + stake * m, -stake, less / (more + less)) for stake, m in down]
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     of, offset, slope, weights = (np.array(c, dtype=np.float64) for c in columns)
     total = weights.sum()
