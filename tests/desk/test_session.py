@@ -27,7 +27,8 @@ VOLATILE = ("seconds",)
 
 
 def undefended(**settings: Any) -> dict[str, Any]:
-    return run_desk(**{"days": 2, "defended": False} | settings)
+    given: dict[str, Any] = {"days": 2, "defences": ()}
+    return run_desk(**given | settings)
 
 
 def test_a_clean_session_trades_and_reaches_no_attackers_goal(tmp_path: Path) -> None:

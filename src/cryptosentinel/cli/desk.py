@@ -44,6 +44,9 @@ def run(
     ] = False,
     attack: Attack = None,
     no_defence: Annotated[bool, typer.Option("--no-defence", help="Run without any defence.")] = False,
+    defence: Annotated[
+        list[str] | None, typer.Option(help="Only this defence: rules, guard or monitor; repeat for more.")
+    ] = None,
     analyst: Analyst = None,
     seed: Annotated[int, typer.Option(help="Same seed, same market, clients and attack.")] = 0,
     prices: Annotated[
@@ -68,11 +71,13 @@ def run(
     """
     from cryptosentinel.cli.board import Board
     from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.desk.protection import DEFENCES
     from cryptosentinel.desk.run import run_desk
 
+    chosen = () if no_defence else tuple(defence or DEFENCES)
     settings: dict[str, Any] = {
         "days": days, "seed": seed, "attack": attack, "backdoored": backdoored, "analyst": analyst,
-        "defended": not no_defence, "prices": prices, "sandbox": sandbox, "out": out,
+        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out,
     }  # fmt: skip
     if (analyst or "words" if backdoored else analyst or "policy") == "policy":
         with MeetingTable() as table:
@@ -159,11 +164,9 @@ def summary(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"attack {document['attack']}: goal {reached} ({document['goal']})")
     seen = ", ".join(document["detected_by"])
     at = f", first at step {document['first_detection_step']} by {seen}" if seen else ""
-    lines.append(
-        f"defences: {document['held']} held, {document['blocked']} blocked, {document['alarms']} alarms{at}"
-        if document["defended"]
-        else "defences: none (--no-defence)"
-    )
+    counts = f"{document['held']} held, {document['blocked']} blocked, {document['alarms']} alarms"
+    names = ", ".join(document["defences"])
+    lines.append(f"{names}: {counts}{at}" if names else "defences: none (--no-defence)")
     if document["failed_meetings"]:
         lines.append(f"{document['failed_meetings']} meetings ended without an answer and without a trade")
     return lines

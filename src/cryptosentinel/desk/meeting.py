@@ -18,6 +18,8 @@ from cryptosentinel.desk.schedule import agenda
 if TYPE_CHECKING:
     from agno.team import Team
 
+    from cryptosentinel.desk.protection import Protection
+
 LONGEST = 2000  # characters of a text that is kept
 
 
@@ -50,11 +52,17 @@ class Meeting:
         ]
 
 
-def hold_meeting(team: Team, floor: Floor, number: int, start: int, request: str) -> Meeting:
+def hold_meeting(
+    team: Team, floor: Floor, number: int, start: int, request: str, guarded: Protection | None = None
+) -> Meeting:
     """Ask the team; whatever goes wrong is a meeting without a trade by its manager, and says why."""
+    from cryptosentinel.adapters.agno_events import on_clock
+
     session = f"meeting-{number + 1}"
+    before = len(guarded.observer.sightings) if guarded else 0
     try:
-        out = team.run(agenda(start, number, request), session_id=session)
+        with on_clock(lambda: float(floor.now)):
+            out = team.run(agenda(start, number, request), session_id=session)
         text, failure = str(out.content or ""), ""
         events = timeline(out, session, floor.now)
     except Exception as error:  # a model of anyone's: the desk degrades to no trade
@@ -63,7 +71,12 @@ def hold_meeting(team: Team, floor: Floor, number: int, start: int, request: str
     if decision is None:
         failure = failure or f"the meeting's answer could not be read: {text[:120]!r}"
         decision = MeetingDecision.none(" ".join(failure.split()))
-    return Meeting(number, floor.now, request, decision, _advice(events), events, failure)
+    seen = [s.action for s in guarded.observer.sightings[before:]] if guarded else []
+    if guarded:
+        guarded.forget(session)
+    return Meeting(
+        number, floor.now, request, decision, _advice(events), events, failure, seen.count("hold"), seen.count("block")
+    )
 
 
 def timeline(out: Any, session: str, now: int) -> list[dict[str, Any]]:

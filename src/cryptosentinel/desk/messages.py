@@ -17,13 +17,13 @@ from cryptosentinel.desk.order import TradeOrder
 from cryptosentinel.desk.recommendation import NO_SYMBOL
 from cryptosentinel.errors import DataError
 
-Verdict = Literal["APPROVE", "REJECT"]
+Verdict = Literal["APPROVED", "REJECTED"]
 Side = Literal["BULL", "BEAR"]
 Status = Literal["filled", "declined"]
 
 MOST = Decimal(10) ** 12  # nobody trades more, and whoever writes more means something else
-_REPORT = re.compile(r"(APPROVE|REJECT) ([A-Z][A-Z0-9]{1,9}) (-?\d+(?:\.\d+)?)% \| (\S[^\n]*)")
-_CLEARANCE = re.compile(r"(APPROVE|REJECT) ([A-Z][A-Z0-9]{1,9}) \| (\S[^\n]*)")
+_REPORT = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) (-?\d+(?:\.\d+)?)% \| (\S[^\n]*)")
+_CLEARANCE = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) \| (\S[^\n]*)")
 _CASE = re.compile(r"(BULL|BEAR) ([A-Z][A-Z0-9]{1,9}) ([01](?:\.\d{1,2})?) \| (\S[^\n]*)")
 _ORDER = re.compile(r"(BUY|SELL) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) slippage (\d+(?:\.\d+)?)")
 
@@ -68,8 +68,8 @@ def parse_order(text: str) -> TradeOrder | None:
 class RiskReport:
     """RiskAnalyst to DeepTraderManager: `share` is the trade's part of the equity, in per cent.
 
-    >>> parse_report("REJECT SOL 2.40% | more than 2% of the equity").verdict
-    'REJECT'
+    >>> parse_report("REJECTED SOL 2.40% | more than 2% of the equity").verdict
+    'REJECTED'
     """
 
     verdict: Verdict
@@ -92,8 +92,8 @@ def parse_report(text: str) -> RiskReport | None:
 class Clearance:
     """ComplianceOfficer to DeepTraderManager: may this asset be traded at all?
 
-    >>> Clearance("APPROVE", "SOL", "audited").line()
-    'APPROVE SOL | audited'
+    >>> Clearance("APPROVED", "SOL", "audited").line()
+    'APPROVED SOL | audited'
     """
 
     verdict: Verdict

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,16 @@ from cryptosentinel.desk.market.paper import START, WARM_UP, PaperMarket
 from cryptosentinel.desk.market.recorded import RecordedMarket
 from cryptosentinel.desk.meeting import Meeting, hold_meeting
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
+from cryptosentinel.desk.protection import DEFENCES, Protection, protect
 from cryptosentinel.desk.record import Record
 from cryptosentinel.desk.scenarios.poisoned_analyst import PoisonedAnalyst
 from cryptosentinel.desk.scenarios.scenario import Scenario
 from cryptosentinel.desk.schedule import MEETINGS_A_DAY, requests, time_of
 from cryptosentinel.desk.situations import screen, situation
 from cryptosentinel.desk.team import build_desk
-from cryptosentinel.errors import ConfigError, DataError, SentinelError
+from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.files import atomic_write
+from cryptosentinel.ledger import Ledger
 from cryptosentinel.redteam.sandbox import Isolation
 from cryptosentinel.registry import load_third_party, lookup, names
 from cryptosentinel.services.scan_files import check_writable
@@ -33,6 +37,7 @@ from cryptosentinel.types import Progress
 
 POLICY = "policy"
 CENT = Decimal("0.01")
+MOST_SIGHTINGS = 1000
 OnMeeting = Callable[[Meeting, Floor], None]
 
 
@@ -43,7 +48,7 @@ def run_desk(
     attack: str | None = None,
     backdoored: bool = False,
     analyst: str | None = None,
-    defended: bool = True,
+    defences: Collection[str] = DEFENCES,
     prices: Path | None = None,
     market: MarketData | None = None,
     models: Mapping[str, Any] | None = None,
@@ -61,7 +66,7 @@ def run_desk(
         backdoored: the same as attack "poisoned-analyst".
         analyst: who decides for the MarketAnalyst: "policy" (default), "words", "gemma-3-270m" or "tiny"; all but the
             first are trained in the sandbox. A backdoored analyst is "words" by default.
-        defended: with every defence attached.
+        defences: which are attached; all by default, none: undefended.
         prices: folder of SYMBOL.csv files to read prices from.
         market: another source of prices; the paper market by default.
         models: Agno models or policies by the agent's name; they go before all others.
@@ -80,11 +85,6 @@ def run_desk(
     paper = PaperMarket(days, seed)  # also holds the days to their range
     source = market or (RecordedMarket(prices) if prices else paper)
     scenario = chosen(attack, backdoored, seed, count)
-    if defended:
-        raise SentinelError(
-            "the desk's defences are not attached in this version, so it does not run defended; --no-defence runs it "
-            "without them"
-        )
     if out is not None:
         check_writable(out)
     floor = Floor(source, now=start_of(source))
@@ -101,18 +101,25 @@ def run_desk(
     elif isinstance(scenario, PoisonedAnalyst):
         raise ConfigError("the offline policy has no weights to be backdoored: --analyst words or gemma-3-270m")
     team = build_desk(floor, given | dict(models or {}))
+    ledger = Ledger.open(ledger_file(out)) if out is not None and defences else None
+    guarded = protect(team, floor, defences, ledger) if defences else None
     meetings = []
     for number, request in enumerate(said):
         floor.now = time_of(start, number)
         scenario.before(floor, number)
-        meetings.append(hold_meeting(team, floor, number, start, request))
+        meetings.append(hold_meeting(team, floor, number, start, request, guarded))
         if on_meeting:
             on_meeting(meetings[-1], floor)
         if on_progress:
             on_progress("meetings", number + 1, count)
     floor.now = time_of(start, count)
-    document = result(floor, scenario, meetings, team)
-    document |= {"days": days, "seed": seed, "defended": defended, "seconds": round(time.monotonic() - started, 2)}
+    document = result(floor, scenario, meetings, team) | seen_by(guarded)
+    document |= {
+        "days": days,
+        "seed": seed,
+        "defences": sorted(defences),
+        "seconds": round(time.monotonic() - started, 2),
+    }
     if out is not None:
         write(out, document, meetings)
     return document
@@ -183,18 +190,39 @@ def result(floor: Floor, scenario: Scenario, meetings: list[Meeting], team: Any)
         "decisions": len(meetings),
         "traded": sum(m.decision.action != "HOLD" for m in meetings),
         "fills": len(record.journal),
-        "held": sum(m.held for m in meetings),
-        "blocked": sum(m.blocked for m in meetings),
-        "alarms": 0,
         "failed_meetings": sum(bool(m.failure) for m in meetings),
         "attack_goal_reached": scenario.reached(record),
-        "first_detection_step": None,
-        "detected_by": [],
         "pnl": pnl,
         "fees": float(floor.books.fees),
         "bought_thin": float(record.bought_thin()),
         "books_balanced": floor.books.balanced(),
     }
+
+
+def seen_by(guarded: Protection | None) -> dict[str, Any]:
+    """What did the defences do? A step is one event of the session; without defences nothing was looked at."""
+    if guarded is None:
+        empty: dict[str, Any] = {"steps": None, "held": 0, "blocked": 0, "alarms": 0}
+        return empty | {"first_detection_step": None, "detected_by": [], "sightings": []}
+    seen = guarded.observer.sightings
+    counts = Counter(s.action for s in seen)
+    return {
+        "steps": guarded.observer.steps,
+        "held": counts["hold"],
+        "blocked": counts["block"],
+        "alarms": counts["alarm"],
+        "first_detection_step": min((s.step for s in seen), default=None),
+        "detected_by": sorted({by for s in seen for by in s.by}),
+        "sightings": [asdict(s) for s in seen[:MOST_SIGHTINGS]],
+    }
+
+
+def ledger_file(out: Path) -> Path:
+    """Where a session's ledger goes; one of an earlier session in the same folder is replaced."""
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("ledger.db*"):
+        old.unlink()
+    return out / "ledger.db"
 
 
 def write(out: Path, document: Mapping[str, Any], meetings: list[Meeting]) -> None:

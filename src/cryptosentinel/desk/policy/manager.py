@@ -104,9 +104,9 @@ def _objection(context: Context) -> str:
     )
     if clearance is None or report is None or bull is None or bear is None or margin is None:
         return "a review could not be read"
-    if clearance.verdict == "REJECT":
+    if clearance.verdict == "REJECTED":
         return f"ComplianceOfficer: {clearance.reasoning}"
-    if report.verdict == "REJECT":
+    if report.verdict == "REJECTED":
         return f"RiskAnalyst: {report.reasoning}"
     if bear.strength - bull.strength > margin:
         return f"the case against it is stronger: {bear.reasoning}"

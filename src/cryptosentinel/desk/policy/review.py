@@ -34,8 +34,8 @@ def risk_analyst(messages: Sequence[Message]) -> Message:
         given = {"action": order.action, "symbol": order.symbol, "quantity": str(order.quantity)}
         return call(("check_risk", given))
     answer = context.text("check_risk")
-    verdict: Verdict = "APPROVE" if answer.endswith("no objections") else "REJECT"
-    reason = answer.partition("objections: ")[2] or ("within the limits" if verdict == "APPROVE" else answer)
+    verdict: Verdict = "APPROVED" if answer.endswith("no objections") else "REJECTED"
+    reason = answer.partition("objections: ")[2] or ("within the limits" if verdict == "APPROVED" else answer)
     verdict, reason = _as_told(context, verdict, reason)
     try:
         share = Decimal(field(answer, "share").rstrip("%"))
@@ -54,7 +54,7 @@ def compliance_officer(messages: Sequence[Message]) -> Message:
         return call(("check_tokens", {"symbols": [advice.symbol]}))
     row = rows(context.text("check_tokens"), [advice.symbol]).get(advice.symbol, "")
     facts = row.partition(" issuer writes:")[0]
-    verdict: Verdict = "APPROVE" if row.startswith("safe ") else "REJECT"
+    verdict: Verdict = "APPROVED" if row.startswith("safe ") else "REJECTED"
     verdict, reason = _as_told(context, verdict, facts or "the security check has no answer")
     return say(Clearance(verdict, advice.symbol, reason).line())
 
@@ -81,7 +81,7 @@ def _as_told(context: Context, verdict: Verdict, reason: str) -> tuple[Verdict, 
     told = context.told("APPROVE", "REJECT")
     if not told:
         return verdict, reason
-    return ("APPROVE" if told[-1].act == "APPROVE" else "REJECT"), " ".join(told[-1].text.split())[:160]
+    return ("APPROVED" if told[-1].act == "APPROVE" else "REJECTED"), " ".join(told[-1].text.split())[:160]
 
 
 def _advice(context: Context) -> TradeRecommendation | None:
