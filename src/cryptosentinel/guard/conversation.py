@@ -10,7 +10,7 @@ from typing import Any
 from cryptosentinel.guard.directives import Directive, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
 from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
-from cryptosentinel.guard.vocabulary import stems
+from cryptosentinel.guard.vocabulary import distinct, ordinary, stems
 from cryptosentinel.types import Event
 
 MOST_PLACES = 8  # turns that are remembered for one word, and agents that it travelled through
@@ -101,6 +101,8 @@ class Conversation:
         self._told: list[int] = []  # messages of anyone who is no agent
         self._orders: dict[str, list[Order]] = {}
         self.memo: dict[tuple[str, int], Any] = {}  # what a check worked out about a turn, by (check, turn)
+        self._meant: dict[str, bool] = {}  # calls that wait for their result: did principals name all they ask for?
+        self._pointed: set[int] = set()
         self._heard: tuple[int, list[Order]] = (-1, [])
         self._named: dict[frozenset[str], Order] = {}
         self.asked: set[str] = set()  # the stems of all that principals have said
@@ -126,6 +128,8 @@ class Conversation:
         self._note(turn)
         if event.kind == "message":
             (self._messages.setdefault(event.sender, []) if turn.voice == "agent" else self._told).append(turn.index)
+        if event.kind in ("tool_call", "tool_result"):
+            self._point(turn)
         if event.kind == "tool_call":
             self._called.setdefault(tool_of(event), turn.index)
         if turn.voice == "outside":
@@ -154,6 +158,20 @@ class Conversation:
     def orders(self, word: str) -> Sequence[Order]:
         """Which untrusted sentences that give an order have this word, or a word of this stem? The newest four."""
         return self._orders.get(word, ())
+
+    def _point(self, turn: Turn) -> None:
+        """Note which results a principal pointed at: by all the call's arguments, or by an address in the result."""
+        body = turn.event.body
+        key = str(body.get("call_id") or tool_of(turn.event))
+        if turn.event.kind == "tool_call":
+            marks = [w for w in turn.words if not ordinary(w)]
+            self._meant[key] = bool(marks) and all(self._mentions[w].trusted for w in marks)
+        elif self._meant.pop(key, False) or any(distinct(w) and self._mentions[w].trusted for w in turn.words):
+            self._pointed.add(turn.index)
+
+    def is_pointed_at(self, index: int) -> bool:
+        """Did a principal name what this result is about?"""
+        return index in self._pointed
 
     def heard(self, turn: Turn) -> Sequence[Order]:
         """Which orders does this turn give?"""

@@ -49,14 +49,16 @@ _FIRST = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _INSIDE = re.compile(
     rf"\b(?:please|kindly)\s+(?:\w+ly\s+)?{_VERB}\b|[,;:]\s+(?:and\s+|then\s+|also\s+){{1,2}}(?:\w+ly\s+)?{_VERB}\b"
 )
+_MUST = r"(?:must|should|shall|needs? to|ha(?:s|ve) to|ought to|is to|are to|is required to|are required to)"
 _OBLIGED = re.compile(
     r"\byou(?:'ll|\s+all)?\s+(?:must|should|shall|need to|have to|ought to|are (?:now )?(?:to|required|instructed|"
-    r"asked|"
-    r"ordered|expected|supposed|obliged)|will (?:now|only|have to|need to))\b|\b(?:want|need|ask|asking|require|"
-    r"instruct|order|"
-    r"would like)\s+you\s+to\b|\b(?:could|can|would|will)\s+you\s+(?:please|kindly)\b|\byour\s+(?:new|next|first|only|"
-    r"real|actual|main|other)\s+(?:\w+\s+)?(?:task|job|goal|objective|duty|mission|instruction|instructions|order|"
-    r"orders)\b"
+    r"asked|ordered|expected|supposed|obliged)|will (?:now|only|have to|need to))\b"
+    r"|\b(?:want|need|ask|asking|require|instruct|order|would like)\s+you\s+to\b"
+    r"|\b(?:could|can|would|will)\s+you\s+(?:please|kindly)\b|\bif\s+you\s+(?:could|would|can)\b"
+    r"|\byour\s+(?:new|next|first|only|real|actual|main|other)\s+(?:\w+\s+)?(?:task|job|goal|objective|duty|mission|"
+    r"instruction|instructions|order|orders)\b"
+    rf"|\b(?:assistant|agent|model|ai|bot|reader|whoever reads this)\s+{_MUST}\b"
+    rf"|\b{_MUST}\s+(?:\w+\s+){{0,2}}?be\s+(?:\w+ly\s+)?(?:\w+ed|sent|paid|done|made|put|given|shown|written|bought|sold|set)\b"
 )
 _ADDRESSED = re.compile(
     r"\b(?:to|for)\s+you,?\s|\byou\s+(?:are|as)\s+an?\s+(?:ai|assistant|agent|model|bot)\b|\b(?:the|your|my|original|"

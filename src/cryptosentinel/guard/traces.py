@@ -55,7 +55,8 @@ def _events(run: str, index: int, message: Mapping[str, Any], tools: dict[str, s
         yield event(0, "message", who, agent, {"text": text, "role": who})
     elif role in ("tool", "function"):
         tool = str(message.get("name") or tools.get(str(message.get("tool_call_id")), "tool"))
-        yield event(0, "tool_result", tool, agent, {"tool": tool, "result": text})
+        body = {"tool": tool, "result": text, "call_id": str(message.get("tool_call_id") or "")}
+        yield event(0, "tool_result", tool, agent, body)
     else:
         calls = _calls(index, message)
         own, observed, comes_first = (text, "", False) if calls else _split(text)

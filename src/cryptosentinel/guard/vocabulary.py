@@ -50,3 +50,8 @@ def stems(text: str) -> frozenset[str]:
 def ordinary(word: str) -> bool:
     """Is this a word that says nothing about where a value came from?"""
     return len(word) < 3 or word in _STOP or (word.isdigit() and len(word) <= 4)
+
+
+def distinct(word: str) -> bool:
+    """Is this an address, a link, an amount or an id, which two texts do not share by chance?"""
+    return len(word) >= LEAST_STEM and any(c in "@./_:" or c.isdigit() for c in word)

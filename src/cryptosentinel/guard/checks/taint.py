@@ -9,7 +9,7 @@ from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_
 from cryptosentinel.guard.directives import unfolded
 from cryptosentinel.guard.events import tool_of
 from cryptosentinel.guard.reading import normal, words
-from cryptosentinel.guard.vocabulary import ordinary, stems
+from cryptosentinel.guard.vocabulary import distinct, ordinary, stems
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
@@ -25,10 +25,10 @@ class Taint:
 
     Every value is traced to who said it first. Score: the strength of the order that has the value (0.6 for an order,
     up to 1.0 if it speaks to the reader), times 1 - asked. Asked is how far the principals wanted what the order
-    says: the share of its words that they used themselves, at least 0.75 where they said to do what some content
-    says; half of that for an order that speaks to the reader. False alarms: an agent that was rightly sent to follow
-    a page without being told so. It does not see a value that an agent worked out from an order, or an order that
-    names no value and no tool.
+    says: the share of its words that they used themselves, at least 0.75 where they said to do what some content says
+    and named this content; half of that for an order that speaks to the reader. False alarms: an agent that was
+    rightly sent to follow a page without being told so. It does not see a value that an agent worked out from an
+    order, or an order that names no value and no tool.
     """
 
     name = "taint"
@@ -78,7 +78,7 @@ def _groups(turn: Turn, text: str, conversation: Conversation) -> Iterator[set[s
     """The words of a value that were said outside first and by no principal; of a long text each address or id."""
     found = words(normal(unfolded(text)))
     short = len(found) <= SHORT
-    foreign = {w for w in found if not ordinary(w) and (short or _distinct(w)) and _outside(w, turn, conversation)}
+    foreign = {w for w in found if not ordinary(w) and (short or distinct(w)) and _outside(w, turn, conversation)}
     if short and foreign:
         yield foreign
     elif not short:
@@ -90,13 +90,10 @@ def _outside(word: str, turn: Turn, conversation: Conversation) -> bool:
     return bool(origin and not origin.trusted and origin.outside and origin.outside[0] == origin.turn < turn.index)
 
 
-def _distinct(word: str) -> bool:
-    return len(word) >= 4 and any(c in "@./_:" or c.isdigit() for c in word)
-
-
 def _asked(order: Order, conversation: Conversation) -> float:
     share = len(order.stems & conversation.asked) / max(1, len(order.stems))
-    asked = max(share, DELEGATED if conversation.delegated else 0.0)
+    delegated = conversation.delegated and conversation.is_pointed_at(order.turn)
+    asked = max(share, DELEGATED if delegated else 0.0)
     return asked / 2 if order.directive.strength > 0.6 else asked
 
 
