@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
 import threading
 import time
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptosentinel.errors import ConfigError
+from cryptosentinel.guard.conversation import Conversation
 from cryptosentinel.guard.guard import Assessment, Guard
 from cryptosentinel.guard.judge import Budget, Usage
+from cryptosentinel.guard.judge_question import question
 from cryptosentinel.guard.scorer import Scores
 from cryptosentinel.guard.semantic import Cascade, SemanticGuard
 from cryptosentinel.llm import HTTPAsker, ScriptedAsker
@@ -112,6 +115,30 @@ def test_names_cannot_speak_outside_the_quotes() -> None:
     guard.assess([Event("1", 0.0, "r", name, "tool_call", name, name, {"tool": name, "arguments": {}})])
     for line in asker.asked[0][1].text.splitlines()[1:-1]:
         assert line.startswith(("| ", "<<< ", ">>> ", "THE STEP", "Turn", "[", "Checks")) or not line
+
+
+OUTSIDE = re.compile(
+    r"The MARK of this question is \w+\. The run has \d+ turns so far\."
+    r"|(THE STEP, turn|Turn) \d+, (TRUSTED|an agent's own words|not trusted), [\w?., :@/-]+:"
+    r"|<<< \w{16}|>>> \w{16}|\| .*|\[\d+ turns left out\]|Checks that read no meaning noted: .*"
+    r"|That was all the data\. .*|"
+)
+
+
+@given(st.text(max_size=300), st.text(max_size=60), st.text(max_size=60))
+def test_whatever_is_written_stays_behind_its_bar(text: str, sender: str, tool: str) -> None:
+    talk = Conversation("r")
+    for kind, body in (
+        ("message", {"text": text, "role": "user"}),
+        ("tool_result", {"tool": tool, "result": text}),
+        ("tool_call", {"tool": tool, "arguments": {text: text}}),
+    ):
+        talk.add(event(kind, sender, sender, **body))
+    asked = question(talk.turns, [2])
+    for line in asked.messages[1].text.split("\n"):
+        assert OUTSIDE.fullmatch(line), line
+    assert asked.messages[1].text.count(f"<<< {asked.mark}") == 3
+    assert asked == question(talk.turns, [2])
 
 
 def test_the_local_scores_decide_who_is_asked_about() -> None:

@@ -45,6 +45,8 @@ def text_of(content: Any) -> str:
         return ""
     if isinstance(content, str):
         return content
+    if type(content).__module__.startswith("agno."):  # a message, a tool's result
+        return text_of(getattr(content, "content", None))
     if isinstance(content, BaseModel):
         try:
             return content.model_dump_json()
@@ -56,8 +58,7 @@ def text_of(content: Any) -> str:
         if isinstance(content.get("text"), str) and set(content) <= {"type", "text"}:
             return str(content["text"])
         return json.dumps(plain(content), ensure_ascii=False)
-    inner = getattr(content, "content", None)  # a message, a tool's result
-    return text_of(inner) if inner is not None else str(content)
+    return str(content)
 
 
 def inputs_of(content: Any) -> list[tuple[str, str]]:
