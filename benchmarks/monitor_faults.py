@@ -1,8 +1,8 @@
 """Is no decision lost or counted twice, and no alarm lost, where the process is killed again and again?
 
 `monitor replay --ledger` takes a file of decisions in and is killed (SIGKILL) at a random moment, again and again;
-then it runs to its end. The ledger's decisions and alarms and the watch's state are compared with those of a run that nobody
-killed: they must be the same, to the last bit.
+then it runs to its end. The ledger's decisions and alarms and the watch's state are compared with those of a run that
+nobody killed: they must be the same, to the last bit.
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from bench import runs, tables
+from bench.monitor_plot import evidence_plot
 from bench.monitor_tables import tradetrap_tables
 
 from cryptosentinel.monitor import Plan, Watch
@@ -64,6 +66,8 @@ def main() -> int:
     for t in result["targets"]:
         runs.say(f"{'ok   ' if t['met'] else 'SHORT'} {t['claim']}: {t['measured']}")
     if options.out == runs.RESULTS / "monitor_tradetrap.json":
+        plot = evidence_plot(plans["money moved"])
+        (runs.RESULTS / "monitor_tradetrap.svg").write_text(plot, "utf-8")
         tables.fill(runs.ROOT / "docs" / "benchmarks.md", "monitor-tradetrap", tradetrap_tables(result))
     return 0
 
@@ -137,8 +141,10 @@ def replayed(
     """One run against its model's baseline."""
     watch = Watch.learn(Plan.read({"decisions": a, "feature": features}), base)
     first, said = None, []
+    history: list[float] = []
     for i, event in enumerate(events, start=1):
         alarms = watch.observe(event)
+        history.append(max(s.last for s in watch.streams()) / (a * watch.agents[model].each))
         if alarms and first is None:
             first, said = i, [x.sentence for x in alarms]
     agent = watch.agents[model]
@@ -149,6 +155,7 @@ def replayed(
         "streams": ", ".join(dict.fromkeys(s.name for s in agent.streams.values() if s.told[0])),
         "sentences": said, "closest": closest.name, "share": closest.peak / full,
         "peaks": {s.name: s.peak for s in agent.streams.values()},
+        "decades": [round(math.log10(max(h, 1e-9)), 2) for h in history],
     }  # fmt: skip
 
 

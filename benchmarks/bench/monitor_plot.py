@@ -77,3 +77,67 @@ def _series(result: Row) -> dict[str, dict[float, float]]:
 def _height(value: Any) -> float:
     share = (math.log(min(max(value, LOW), HIGH)) - math.log(LOW)) / (math.log(HIGH) - math.log(LOW))
     return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+PANEL, TALL, GAP, HEAD, EDGE, FLOOR = 300, 118, 56, 66, 58, -5.0
+
+
+def evidence_plot(plan: Row) -> str:
+    """One panel a run, one row a model: its streams' highest evidence as a share of the threshold, by decision."""
+    models = list(dict.fromkeys(r["model"] for r in plan["runs"]))
+    rows = {m: [r for r in plan["runs"] if r["model"] == m] for m in models}
+    columns = max(len(r) for r in rows.values())
+    width = EDGE + columns * (PANEL + GAP)
+    height = HEAD + len(models) * (TALL + 48)
+    parts = [
+        tag("rect", x=0.0, y=0.0, width=float(width), height=float(height), class_="page"),
+        label(16, 26, "Evidence that a trading agent has changed, by decision", "title", "start"),
+        label(
+            16,
+            46,
+            f"Share of the threshold, {plan['says']}; one false alarm in {plan['a']:,.0f} decisions",
+            "axis",
+            "start",
+        ),
+    ]
+    for i, model in enumerate(models):
+        for j, run in enumerate(rows[model]):
+            parts += _panel(run, EDGE + j * (PANEL + GAP), HEAD + i * (TALL + 48) + 20)
+    svg = tag(
+        "svg",
+        tag("title", "Evidence by decision, each run"),
+        tag("desc", "; ".join(f"{r['run']}: {r['first'] or 'no alarm'}" for r in plan["runs"])),
+        tag("style", Markup(STYLE)),  # noqa: S704 - a constant
+        *parts,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        width=str(width),
+        height=str(height),
+        role="img",
+    )
+    return str(svg) + "\n"
+
+
+def _panel(run: Row, left: float, top: float) -> list[Markup]:
+    decades, last = run["decades"], max(len(run["decades"]), 1)
+    above = 1.0
+
+    def y(decade: float) -> float:
+        return top + TALL - TALL * (max(min(decade, above), FLOOR) - FLOOR) / (above - FLOOR)
+
+    colour = MARKS[3] if run["label"] == "attacked" else MARKS[0]
+    name = (
+        run["run"].rpartition("/")[2].removeprefix("agent_").removeprefix(run["model"]).strip("-") or "other benign run"
+    )
+    parts = [label(left, top - 8, f"{run['model']}: {name} ({run['label']})", "name", "start")]
+    for decade in (-4, -2, 0):
+        parts.append(line(left, y(decade), left + PANEL, y(decade), "edge" if decade == 0 else "grid"))
+        parts.append(label(left - 6, y(decade) + 4, f"{10.0**decade:g}", anchor="end"))
+    points = "L".join(f"{left + PANEL * i / last:.1f},{y(d):.1f}" for i, d in enumerate(decades, start=1))
+    parts.append(tag("path", d=f"M{points}", fill="none", stroke=colour, stroke_width=1.5))
+    if run["first"]:
+        x = left + PANEL * run["first"] / last
+        parts.append(tag("circle", cx=round(x, 1), cy=round(y(0), 1), r=4.5, fill=colour))
+        parts.append(label(x + 8, y(0) - 6, f"alarm at {run['first']}", "key", "start"))
+    parts.append(label(left + PANEL, top + TALL + 14, f"{last}", anchor="end"))
+    return parts

@@ -42,6 +42,8 @@ def tradetrap_tables(result: Row) -> str:
             for r in plan["runs"]
         ]  # fmt: skip
         head = ("model", "run", "", "decisions", "first alarm at", "by", "closest stream: evidence / A K")
+        if name == "money moved":
+            parts.append("![Evidence by decision, each run](../benchmarks/results/monitor_tradetrap.svg)")
         parts += [f"**{name}**: {plan['says']}, A = {plan['a']:,.0f}", table(head, rows)]
     return "\n\n".join(parts)
 
