@@ -101,7 +101,9 @@ class Conversation:
         self._told: list[int] = []  # messages of anyone who is no agent
         self._orders: dict[str, list[Order]] = {}
         self.memo: dict[tuple[str, int], Any] = {}  # what a check worked out about a turn, by (check, turn)
-        self._meant: dict[str, bool] = {}  # calls that wait for their result: did principals name all they ask for?
+        self._meant: dict[
+            tuple[str, str], bool
+        ] = {}  # calls that wait for their result: did principals name all they ask for?
         self._pointed: set[int] = set()
         self._heard: tuple[int, list[Order]] = (-1, [])
         self._named: dict[frozenset[str], Order] = {}
@@ -161,13 +163,16 @@ class Conversation:
 
     def _point(self, turn: Turn) -> None:
         """Note which results a principal pointed at: by all the call's arguments, or by an address in the result."""
-        body = turn.event.body
-        key = str(body.get("call_id") or tool_of(turn.event))
+        call_id, tool = str(turn.event.body.get("call_id") or ""), tool_of(turn.event)
         if turn.event.kind == "tool_call":
             marks = [w for w in turn.words if not ordinary(w)]
-            self._meant[key] = bool(marks) and all(self._mentions[w].trusted for w in marks)
-        elif self._meant.pop(key, False) or any(distinct(w) and self._mentions[w].trusted for w in turn.words):
-            self._pointed.add(turn.index)
+            meant = bool(marks) and all(self._mentions[w].trusted for w in marks)
+            self._meant[("id", call_id) if call_id else ("tool", tool)] = meant
+            self._meant["tool", tool] = meant
+        else:
+            meant = self._meant.pop(("id", call_id), False) if call_id else self._meant.get(("tool", tool), False)
+            if meant or any(distinct(w) and self._mentions[w].trusted for w in turn.words):
+                self._pointed.add(turn.index)
 
     def is_pointed_at(self, index: int) -> bool:
         """Did a principal name what this result is about?"""
