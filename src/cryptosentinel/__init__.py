@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from cryptosentinel.datasets import read_rows
     from cryptosentinel.errors import SentinelError
     from cryptosentinel.ledger import Ledger
+    from cryptosentinel.observer import Observer
     from cryptosentinel.policy import Policy
     from cryptosentinel.registry import register
     from cryptosentinel.services.attest import require_attested
@@ -23,6 +24,7 @@ _HOMES = {
     "Finding": "types",
     "Ledger": "ledger",
     "Message": "types",
+    "Observer": "observer",
     "Policy": "policy",
     "Record": "types",
     "Ref": "types",
@@ -41,6 +43,7 @@ __all__ = [
     "Finding",
     "Ledger",
     "Message",
+    "Observer",
     "Policy",
     "Record",
     "Ref",

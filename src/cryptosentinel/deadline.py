@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -79,3 +81,37 @@ def within(timeout_s: float, act: Callable[[Late[T]], T]) -> T:
     thread.start()
     thread.join(timeout_s)
     return work.outcome(timeout_s)
+
+
+async def aside(act: Callable[[], T]) -> T:
+    """Do this in a thread of its own, while the event loop goes on; it sees the caller's context variables.
+
+    A pool would not do: what waits for a person in it would keep others from being judged.
+
+    >>> asyncio.run(aside(lambda: 1 + 1))
+    2
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def work() -> None:
+        result: T | None = None
+        failed: BaseException | None = None
+        try:
+            result = context.run(act)
+        except BaseException as error:  # handed over to whoever waits
+            failed = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failed)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await done

@@ -39,6 +39,10 @@ class LedgerError(SentinelError):
     """The ledger cannot be opened, written or verified."""
 
 
+class MonitorError(SentinelError):
+    """Nothing can be watched: no stream has a baseline that tells anything."""
+
+
 class MissingExtraError(SentinelError):
     """An optional dependency is not installed.
 

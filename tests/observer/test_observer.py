@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryptosentinel import deadline
 from cryptosentinel.agentspec import Decision, Engine, Inspection, RuleBook
 from cryptosentinel.deadline import within
 from cryptosentinel.errors import ConfigError, SentinelError
@@ -375,6 +376,17 @@ def test_work_that_never_ends_is_given_up() -> None:
         within(0.05, lambda late: time.sleep(0.5))
     with pytest.raises(ZeroDivisionError):
         within(1.0, lambda late: 1 // 0)
+
+
+def test_after_too_much_that_never_ended_nothing_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "MOST_STUCK", deadline._count(0) + 2)
+    observer = Observer(None, Raises(wait_s=0.6), timeout_s=0.02)
+    rulings = [observer.observe(swap()) for _ in range(4)]
+    assert {r.action for r in rulings} == {"hold"}
+    assert "earlier ones never ended" in rulings[-1].message
+    time.sleep(0.7)  # they ended after all
+    assert "earlier ones never ended" not in observer.observe(swap()).message
+    time.sleep(0.7)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptosentinel.guard.directives import Directive, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
 from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
+from cryptosentinel.guard.vocabulary import distinct, ordinary, stems
 from cryptosentinel.types import Event
 
 MOST_PLACES = 8  # turns that are remembered for one word, and agents that it travelled through
+MOST_NAMES = 500  # names of tools that are taken from one turn
+MOST_ORDERS = 4  # orders from outside that are remembered for one word: the newest
+
+_IDENTIFIER = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b|\b[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")
+_DELEGATED = re.compile(
+    r"\b(?:do|perform|execute|complete|follow|carry out|finish|handle|act on|take care of|work through|implement)\s+"
+    r"(?!the following)(?:\w+\s+){0,3}?(?:tasks?|actions?|instructions?|steps?|to-?dos?|items?|what|everything|"
+    r"whatever|requests?|"
+    r"directions|orders)\b|\baccordingly\b|\bas (?:it |they |he |she )?(?:says?|described|specified|instructed|"
+    r"requested|asked|"
+    r"stated|written|suggested)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,16 @@ class Origin:
     outside: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One sentence of an untrusted turn that tells the reader to do something; its words, and their stems."""
+
+    turn: int
+    directive: Directive
+    words: frozenset[str]
+    stems: frozenset[str]
+
+
 @dataclass(slots=True)
 class _Mention:
     turn: int
@@ -72,6 +97,18 @@ class Conversation:
         self.turns: list[Turn] = []
         self._mentions: dict[str, _Mention] = {}
         self._called: dict[str, int] = {}
+        self._messages: dict[str, list[int]] = {}  # of each agent
+        self._told: list[int] = []  # messages of anyone who is no agent
+        self._orders: dict[str, list[Order]] = {}
+        self.memo: dict[tuple[str, int], Any] = {}  # what a check worked out about a turn, by (check, turn)
+        self._meant: dict[
+            tuple[str, str], bool
+        ] = {}  # calls that wait for their result: did principals name all they ask for?
+        self._pointed: set[int] = set()
+        self._heard: tuple[int, list[Order]] = (-1, [])
+        self._named: dict[frozenset[str], Order] = {}
+        self.asked: set[str] = set()  # the stems of all that principals have said
+        self.delegated = False  # the user has asked to do what some content says
         if task:
             self.add(Event(f"{run_id}/task", 0.0, run_id, "", "message", "user", "", {"text": task, "role": "user"}))
 
@@ -84,15 +121,73 @@ class Conversation:
         text = text_of(event)
         if len(text) > LONGEST:
             raise ValueError(f"an event of {len(text)} characters: at most {LONGEST} are read")
-        found = set(words(normal(text)))
-        for part in decoded(text):
+        plain = text if event.kind in ("message", "tool_result") else "\n".join(v for _, v in values_of(event))
+        found = set(words(normal(unfolded(plain))))
+        for part in decoded(plain):
             found.update(words(normal(part)))
         turn = Turn(len(self.turns), event, text, voice_of(event), frozenset(found))
         self.turns.append(turn)
         self._note(turn)
+        if event.kind == "message":
+            (self._messages.setdefault(event.sender, []) if turn.voice == "agent" else self._told).append(turn.index)
+        if event.kind in ("tool_call", "tool_result"):
+            self._point(turn)
         if event.kind == "tool_call":
             self._called.setdefault(tool_of(event), turn.index)
+        if turn.voice == "outside":
+            self._listen(turn)
+        elif turn.voice == "principal":
+            self.asked |= stems(text)
+            if event.sender != "system" and event.body.get("role") != "system":
+                self.delegated = self.delegated or bool(_DELEGATED.search(normal(text)))
         return turn
+
+    def _listen(self, turn: Turn) -> None:
+        found: list[Order] = []
+        for directive in directives(turn.text):
+            order = _order(turn, directive)
+            found.append(order)
+            for word in order.words | order.stems:
+                known = self._orders.setdefault(word, [])
+                known.append(order)
+                del known[:-MOST_ORDERS]
+        self._heard = (turn.index, found)
+        if found:
+            strongest = max(found, key=lambda o: o.directive.strength)
+            for name in _IDENTIFIER.findall(turn.text)[:MOST_NAMES]:
+                self._named.setdefault(stems(name), strongest)
+
+    def orders(self, word: str) -> Sequence[Order]:
+        """Which untrusted sentences that give an order have this word, or a word of this stem? The newest four."""
+        return self._orders.get(word, ())
+
+    def _point(self, turn: Turn) -> None:
+        """Note which results a principal pointed at: by all the call's arguments, or by an address in the result."""
+        call_id, tool = str(turn.event.body.get("call_id") or ""), tool_of(turn.event)
+        if turn.event.kind == "tool_call":
+            marks = [w for w in turn.words if not ordinary(w)]
+            meant = bool(marks) and all(self._mentions[w].trusted for w in marks)
+            self._meant[("id", call_id) if call_id else ("tool", tool)] = meant
+            self._meant["tool", tool] = meant
+        else:
+            meant = self._meant.pop(("id", call_id), False) if call_id else self._meant.get(("tool", tool), False)
+            if meant or any(distinct(w) and self._mentions[w].trusted for w in turn.words):
+                self._pointed.add(turn.index)
+
+    def is_pointed_at(self, index: int) -> bool:
+        """Did a principal name what this result is about?"""
+        return index in self._pointed
+
+    def heard(self, turn: Turn) -> Sequence[Order]:
+        """Which orders does this turn give?"""
+        if turn.voice != "outside":
+            return ()
+        at, found = self._heard
+        return found if at == turn.index else [_order(turn, d) for d in directives(turn.text)]
+
+    def named(self, tool: str) -> Order | None:
+        """Was this tool named in an untrusted turn that gives orders? The strongest order of the first such turn."""
+        return self._named.get(stems(tool))
 
     def _note(self, turn: Turn) -> None:
         known, index, who = self._mentions, turn.index, turn.event.sender or turn.event.agent
@@ -128,9 +223,40 @@ class Conversation:
         """In which turn was this tool first called?"""
         return self._called.get(tool)
 
+    def recent(self, voice: Voice, before: int, most: int) -> list[Turn]:
+        """The last turns of one voice before a turn, newest first, at most so many; looks four times as far back."""
+        found: list[Turn] = []
+        for turn in reversed(self.turns[max(0, before - 4 * most) : before]):
+            if turn.voice == voice:
+                found.append(turn)
+                if len(found) == most:
+                    break
+        return found
+
+    def own(self, agent: str, before: int, most: int) -> list[Turn]:
+        """The last messages of one agent before a turn, the newest first, at most so many."""
+        return [self.turns[i] for i in reversed(self._messages.get(agent, [])[-most - 2 :]) if i < before][:most]
+
+    def told(self, before: int, most: int) -> list[Turn]:
+        """The last messages to the agents before a turn that no agent wrote, the newest first."""
+        return [t for i in reversed(self._told[-most - 2 :]) if (t := self.turns[i]).index < before][:most]
+
+    def said_plainly(self, phrase: str, before: int) -> bool:
+        """Has a principal said this phrase in the last turns, and not as a quotation of its own?"""
+        for turn in self.told(before, 4):
+            place = (text := normal(turn.text)).find(phrase)
+            if place >= 0 and text[max(0, place - 1) : place] not in ("'", '"', "“", "‘", "`"):
+                return True
+        return False
+
     def spoken(self, voice: Voice) -> Iterable[Turn]:
         """Every turn of one voice, in order."""
         return (turn for turn in self.turns if turn.voice == voice)
+
+
+def _order(turn: Turn, directive: Directive) -> Order:
+    plain = unfolded(directive.text)
+    return Order(turn.index, directive, frozenset(words(normal(plain))), stems(plain))
 
 
 def values_of(event: Event) -> list[tuple[str, str]]:

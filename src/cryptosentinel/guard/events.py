@@ -11,6 +11,7 @@ user are, tool results and other agents' words are not.
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from cryptosentinel.types import Event
 Voice = Literal["principal", "agent", "outside"]  # whoever is obeyed; an agent's own words; anything else
 DEEPEST = 40
 MOST_LEAVES = 5_000
+LONGEST_LITERAL = 20_000
 
 
 def text_of(event: Event) -> str:
@@ -50,10 +52,7 @@ def arguments_of(event: Event) -> Mapping[str, Any] | None:
     if given is None or given == "":
         return {}
     if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            return None
+        given = _object(given)
     return given if isinstance(given, Mapping) else None
 
 
@@ -93,6 +92,18 @@ def voice_of(event: Event) -> Voice:
     return "agent"
 
 
+def _object(text: str) -> Any:
+    """JSON, or a literal as Python prints it, which many models write."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text) if len(text) < LONGEST_LITERAL and text.lstrip().startswith("{") else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return None
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -100,5 +111,7 @@ def _text(value: Any) -> str:
         return ""
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError, TypeError):
+    except RecursionError:
+        raise ValueError("a value is nested too deeply to be read") from None
+    except (ValueError, TypeError):
         return repr(value)[:10_000]

@@ -24,7 +24,7 @@ SOURCE, VERSION = "judge", 1
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """When is the judge asked? Where the local safety score lies in [low, high), and always for the tools of `always`.
+    """When is the judge asked? Where the highest local score lies in [low, high), and always for the tools of `always`.
 
     `kinds` are the events that matter; a step without one is never asked about. What the guard holds by itself is not
     asked about either: the judge cannot lower it.
@@ -48,7 +48,7 @@ class Cascade:
         if not set(kinds) & set(self.kinds):
             return False
         named = {t for tool in tools for t in (tool, tool.rpartition(".")[2])}
-        return bool(named & set(self.always)) or self.low <= scores.safety < self.high
+        return bool(named & set(self.always)) or self.low <= max(_three(scores)) < self.high
 
 
 class SemanticGuard:
@@ -113,16 +113,18 @@ class SemanticGuard:
         self.guard.forget(run_id)
         self._bench.forget(run_id)
 
-    def assess(self, events: Sequence[Event]) -> Assessment:
+    def assess(self, events: Sequence[Event], *, is_asked: bool = False) -> Assessment:
         """Judge what happens at once, by the local checks and, where they are unsure, by the language model.
+
+        is_asked: the judge is, whatever the cascade says.
 
         Raises:
             ValueError: no events, or events of several runs.
         """
         local = self.guard.assess(events)
-        if SEVERITY[local.verdict.action] >= SEVERITY["hold"]:
-            return local
-        if not self.cascade.asks(local.scores, [e.kind for e in events], [tool_of(e) for e in events]):
+        is_held = SEVERITY[local.verdict.action] >= SEVERITY["hold"]
+        wanted = self.cascade.asks(local.scores, [e.kind for e in events], [tool_of(e) for e in events])
+        if not is_asked and (is_held or not wanted):
             return local
         where = Ref("event", events[-1].id)
         try:

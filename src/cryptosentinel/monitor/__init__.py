@@ -6,6 +6,7 @@ Pure: state in, state out. Events, config files and the ledger come in through t
 from cryptosentinel.monitor.alarm import Alarm
 from cryptosentinel.monitor.bank import Bank
 from cryptosentinel.monitor.detectors import Categories, ChangeDetector, Mean, Rate, Scores, restored
+from cryptosentinel.monitor.live import Live
 from cryptosentinel.monitor.plan import Feature, Plan
 from cryptosentinel.monitor.recent import Change
 from cryptosentinel.monitor.streams import Stream
@@ -18,6 +19,7 @@ __all__ = [
     "Change",
     "ChangeDetector",
     "Feature",
+    "Live",
     "Mean",
     "Plan",
     "Rate",

@@ -14,8 +14,8 @@ from cryptosentinel.types import Finding, Ref
 class Alarm:
     """A stream's behaviour has changed.
 
-    `time` is the event's own; `evidence` reached `threshold`, which a stream that has not changed reaches once in
-    `run_length_guarantee` decisions on average or more rarely, all streams taken together.
+    `time` is the event's own, `decision` counts the stream's. `evidence` reached `threshold`; unchanged,
+    all streams taken together do so once in `run_length_guarantee` decisions on average, or more rarely.
     """
 
     time: Any
@@ -28,6 +28,7 @@ class Alarm:
     event: str
     change: Change
     unit: str = ""
+    decision: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """One line of `monitor replay`."""
@@ -35,6 +36,8 @@ class Alarm:
             "time": self.time, "agent": self.agent, "stream": self.stream, "detector": self.detector,
             "evidence": self.evidence, "threshold": self.threshold,
             "run_length_guarantee": self.run_length_guarantee, "event": self.event,
+            "decision": self.decision,
+            "unit": self.unit,
             "change": self.change.as_dict() | {"sentence": self.sentence},
         }  # fmt: skip
 

@@ -38,7 +38,7 @@ def value_at(event: Event, path: str) -> Any:
 def number_of(value: Any) -> float | None:
     """The number that this is; None if it is none. Infinity counts as the largest there is, NaN as none.
 
-    >>> number_of(3), number_of("3"), number_of(True), number_of(float("nan")), number_of(10**400) > 1e300
+    >>> number_of(3), number_of("3"), number_of(True), number_of(float("nan")), number_of(10**400) >= 1e300
     (3.0, None, None, None, True)
     """
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -13,7 +13,7 @@ from cryptosentinel.errors import ConfigError
 
 Direction = Literal["both", "up", "down"]
 Recursion = Literal["e-sr", "e-cusum"]
-STEPS = (0.4, 0.8, 1.4, 2.2, 3.4)  # by how much the log odds are thought to have moved
+STEPS = (0.5, 1.0, 2.0, 4.0)  # by how much the log odds are thought to have moved
 LEAST = 1e-9  # a rate that is smaller is none
 MOST_EVIDENCE = 1e250  # more cannot be told from it
 
@@ -39,17 +39,18 @@ def table(bounds: Sequence[tuple[float, float]], direction: Direction = "both") 
 
     >>> t = table([(0.0, 0.25)])
     >>> bool(np.all(t.offset + 0.25 * t.slope <= 1 + 1e-12)), t.of.size
-    (True, 5)
+    (True, 4)
     """
     rows: list[tuple[int, float, float, float]] = []
     for i, (low, high) in enumerate(bounds):
         if not 0.0 <= low <= high <= 1.0:
             raise ConfigError(f"bounds must satisfy 0 <= low <= high <= 1, got {low} and {high}")
-        up = [(stake, high) for stake in _stakes(max(high, LEAST))] if direction != "down" and high < 1 else []
-        down = [(stake, low) for stake in _stakes(max(1 - low, LEAST))] if direction != "up" and low > 0 else []
-        share = 1 / max(len(up) + len(down), 1) / len(bounds)
-        rows += [(i, 1 - stake * m, stake, share) for stake, m in up]
-        rows += [(i, 1 + stake * m, -stake, share) for stake, m in down]
+        up = [(stake, high) for stake in _stakes(max(high, LEAST))] if direction != "down" and high < 1 - LEAST else []
+        down = [(stake, low) for stake in _stakes(max(1 - low, LEAST))] if direction != "up" and low > LEAST else []
+        # Half of the money is spread evenly over both ways, half by how much of [0, 1] lies that way.
+        more, less = 0.25 + (1 - high) / 2 if up else 0.0, 0.25 + low / 2 if down else 0.0
+        rows += [(i, 1 - stake * m, stake, more / (more + less)) for stake, m in up]
+        rows += [(i, 1 + stake * m, -stake, less / (more + less)) for stake, m in down]
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     of, offset, slope, weights = (np.array(c, dtype=np.float64) for c in columns)
     total = weights.sum()

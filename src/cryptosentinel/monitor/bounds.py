@@ -106,8 +106,9 @@ def tail_bound(beyond: float, n: float, alpha: float) -> float:
 def cell_bounds(counts: ArrayLike, new: float, tried: float, alpha: float) -> tuple[Floats, Floats]:
     """Where do the shares of all categories lie, with probability 1 - alpha together? The last cell is what is new.
 
-    How many categories there are need not be known: at most 1 / u of them can have a share above u, so only so many
-    can break an upper bound that is at least u. Lower bounds are given to common categories alone, for the same reason.
+    How many categories there are need not be known. One that breaks its upper bound u has a share above u: there are at
+    most 1 / u of them, all of them seen but for a chance far below alpha. So alpha is shared by the categories seen,
+    with a tenth to spare. Lower bounds are given to common categories alone, for the same reason.
 
     Args:
         counts: how often each category occurred.
@@ -120,11 +121,11 @@ def cell_bounds(counts: ArrayLike, new: float, tried: float, alpha: float) -> tu
 
     >>> low, high = cell_bounds([60, 40], 0, 50, 0.01)
     >>> [round(float(x), 2) for x in low], [round(float(x), 2) for x in high]
-    ([0.42, 0.24, 0.0], [0.76, 0.58, 0.1])
+    ([0.44, 0.26, 0.0], [0.74, 0.56, 0.1])
     """
     seen = np.asarray(counts, dtype=np.float64)
     n = float(seen.sum())
-    share = _share_for_each(n, alpha / 2)
+    share = max(_share_for_each(n, alpha / 2), 0.9 * alpha / 2 / max(seen.size, 1))
     low = np.where(seen >= RARE, betaincinv(np.maximum(seen, 1), n - seen + 1, share / 2), 0.0)
     high = np.where(seen < n, betaincinv(seen + 1, np.maximum(n - seen, 1e-9), 1 - share / 2), 1.0)
     unseen = clopper_pearson(new, tried, alpha)[1] if tried else 1.0
@@ -132,7 +133,7 @@ def cell_bounds(counts: ArrayLike, new: float, tried: float, alpha: float) -> tu
 
 
 def _share_for_each(n: float, alpha: float) -> float:
-    """Which alpha may each category have, so that all together have this one?"""
+    """Which alpha may each category have, so that all together have this one, however many there are?"""
     each = alpha / max(n, 2.0)
     for _ in range(20):
         least = -np.expm1(np.log(each / 2) / max(n, 1.0))  # the upper bound of a category that was not seen

@@ -41,19 +41,21 @@ def nearest(expected: Floats, low: Floats, high: Floats) -> Floats:
 def e_values(expected: Floats, low: Floats, high: Floats) -> Floats:
     """What a bet on `expected` pays for each category, one row each; its mean is at most 1 under any law within bounds.
 
-    What rounding leaves over 1 is taken off.
-
     >>> pays = e_values(np.array([[0.8, 0.1, 0.1]]), np.array([0.1, 0.1, 0.0]), np.array([0.5, 0.5, 0.5]))
     >>> pays.round(2).tolist()
     [[1.6, 0.4, 0.4]]
     """
-    law = nearest(expected, low, high)
-    pays = expected / np.maximum(law, 1e-300)
-    return pays * np.minimum(1.0, 1.0 / worst(pays, low, high))[:, None]
+    pays: Floats = expected / np.maximum(nearest(expected, low, high), 1e-300)
+    return pays
 
 
 def worst(pays: Floats, low: Floats, high: Floats) -> Floats:
-    """How much do these payments come to on average, at most, under a law within the bounds? One number a row."""
+    """How much do these payments come to on average, at most, under a law within the bounds? One number a row.
+
+    >>> low, high = np.array([0.1, 0.1, 0.0]), np.array([0.5, 0.5, 0.5])
+    >>> worst(e_values(np.array([[0.8, 0.1, 0.1]]), low, high), low, high).round(9).tolist()
+    [1.0]
+    """
     order = np.argsort(-pays, axis=1)
     room = np.take_along_axis(np.broadcast_to(high - low, pays.shape), order, axis=1)
     left = 1.0 - low.sum()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cryptosentinel.monitor.attributes import MISSING, number_of, value_at
 from cryptosentinel.monitor.plan import Feature
+from cryptosentinel.monitor.recent import Change
 from cryptosentinel.monitor.wording import Wording
 from cryptosentinel.types import Event
 
@@ -67,14 +69,24 @@ class Gauge:
             self.counts["clipped"] += 1
         return stratum, min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
+    def in_units(self, change: Change) -> Change:
+        """The change of a mean in the feature's own units instead of parts of its range."""
+        if self.feature.kind != "mean" or self.low is None or self.high is None:
+            return change
+        low, span = self.low, self.high - self.low
+        observed, least, most = (low + span * x for x in (change.observed, change.low, change.high))
+        return replace(change, observed=observed, low=least, high=most)
+
     def _raw(self, event: Event) -> Reading | None:
         """Before a mean is brought to its range."""
         if self.feature.per:
             return self._grouped(event)
-        if not self._applies(event):
+        if self.feature.where and not self._applies(event):
             return None
         value = self._measured(event)
-        return None if value is None else (self._stratum_of(event), value)
+        if value is None:
+            return None
+        return (self._stratum_of(event) if self.feature.by else ""), value
 
     def _grouped(self, event: Event) -> Reading | None:
         """The sum over the group that has just ended, when another begins."""

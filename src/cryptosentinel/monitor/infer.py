@@ -34,7 +34,7 @@ def features_of(events: Sequence[Event]) -> tuple[list[Feature], dict[str, str]]
             values.setdefault(path, []).append(value)
     features: list[Feature] = []
     left_out: dict[str, str] = {}
-    for path, found in values.items():
+    for path, found in sorted(values.items()):
         kind, reason = _kind(found)
         if not reason and len(features) == MOST_STREAMS:
             reason = f"more than {MOST_STREAMS} attributes; name what is to be watched in a config"

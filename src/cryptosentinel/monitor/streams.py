@@ -30,12 +30,13 @@ class Stream:
     quiet: int = 0
     needed: int = 0
     told: tuple[str, str] = ("", "")  # direction and category of the last alarm
+    last: float = 0.0
     peak: float = 0.0
 
     def update(self, value: Any) -> float:
         """Take a number in; returns the evidence."""
         self.decisions += 1
-        evidence = self.detector.update(value)
+        self.last = evidence = self.detector.update(value)
         if evidence > self.peak:
             self.peak = evidence
         if self.alarming:
@@ -59,7 +60,7 @@ class Stream:
         return {
             "agent": self.agent, "name": self.name, "unit": self.unit, "feature": self.feature,
             "decisions": self.decisions, "alarming": self.alarming, "quiet": self.quiet, "needed": self.needed,
-            "told": list(self.told), "peak": self.peak, "detector": self.detector.state(),
+            "told": list(self.told), "last": self.last, "peak": self.peak, "detector": self.detector.state(),
         }  # fmt: skip
 
     @classmethod

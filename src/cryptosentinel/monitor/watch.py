@@ -17,6 +17,7 @@ from cryptosentinel.monitor.streams import Stream, detector_for
 from cryptosentinel.types import Event
 
 STATE_VERSION = 1
+MOST_AGENTS = 10_000  # further ones are counted, not watched: names are made up by agents
 
 
 class _Agent:
@@ -91,6 +92,9 @@ class Watch:
             self.newest = event.time
         agent = self.agents.get(event.agent)
         if agent is None:
+            if len(self.agents) >= MOST_AGENTS:
+                self.counts["beyond the most agents"] += 1
+                return []
             agent = self.agents[event.agent] = _Agent()
         agent.decisions += 1
         if agent.waiting is not None:
@@ -135,7 +139,9 @@ class Watch:
             if (change := stream.alarm()) is not None:
                 clock = event.body.get("time", event.time)
                 shown = (clock, event.agent, stream.name, stream.detector.name, evidence, full * share)
-                found.append(Alarm(*shown, self.run_length, event.id, change, stream.unit))
+                gauge = next(g for g in agent.gauges if g.feature.name == stream.feature)
+                change = gauge.in_units(change)
+                found.append(Alarm(*shown, self.run_length, event.id, change, stream.unit, stream.decisions))
         self.counts["alarms"] += len(found)
         return found
 

@@ -124,4 +124,5 @@ def _undecided(draft: Draft) -> bool:
 
 
 def _ruling(draft: Draft, action: Any, message: str = "", *, stops: bool = False, approved_by: str = "") -> Ruling:
-    return Ruling(action, tuple(draft.because), NAME, message, stops, approved_by, draft.scores)
+    because, found = tuple(draft.because), tuple(draft.findings)
+    return Ruling(action, because, NAME, message, stops, approved_by, draft.scores, found)

@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from cryptosentinel.agentspec import Engine, Firing, Inspector, RuleBook, Signals, judge
-from cryptosentinel.deadline import within
-from cryptosentinel.errors import ConfigError, DataError
+from cryptosentinel.agentspec import Engine, Firing, Inspector, RuleBook
+from cryptosentinel.deadline import aside, within
+from cryptosentinel.errors import ConfigError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.observer.enforce import Enforcer
-from cryptosentinel.observer.read import as_event, unreadable
+from cryptosentinel.observer.panel import Judging, Panel, Watching, said
+from cryptosentinel.observer.read import as_event
 from cryptosentinel.observer.record import record
-from cryptosentinel.observer.ruling import CONSEQUENTIAL, POLICY, Draft, Ruling, told, worst
-from cryptosentinel.policy import SEVERITY, Policy
-from cryptosentinel.types import Event, EventKind, Finding, Ref, Verdict
+from cryptosentinel.observer.ruling import CONSEQUENTIAL, POLICY, Draft, Ruling, told
+from cryptosentinel.policy import Policy
+from cryptosentinel.types import Event, EventKind
 
 KEPT_RUNS, KEPT_RULINGS = 500, 200
-DIMENSIONS = ("suspicion", "consistency", "safety")
-
-
-class Assessed(Protocol):
-    """What a guard says of one step."""
-
-    @property
-    def scores(self) -> Any:
-        """Suspicion, consistency and safety, as attributes or by name."""
-        ...
-
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """What was seen."""
-        ...
-
-    @property
-    def verdict(self) -> Verdict:
-        """What is to be done."""
-        ...
-
-
-class Judging(Protocol):
-    """A guard: it judges a step, by what came before it in the same run."""
-
-    def assess(self, events: Sequence[Event]) -> Assessed:
-        """Judge what happens at once."""
-        ...
-
-
-class Watching(Protocol):
-    """A monitor: which drift alarms have gone off?"""
-
-    def alarms(self, event: Event) -> Mapping[str, bool]:
-        """Stream -> has its alarm gone off, this event included?"""
-        ...
 
 
 class Observer:
@@ -111,12 +75,30 @@ class Observer:
             raise ConfigError(f"observer: time limits must be above 0 s, got {timeout_s} and {inspect_timeout_s}")
         book = RuleBook.load(Path(rules)) if isinstance(rules, str | Path) else rules
         self.engine = Engine(book) if isinstance(book, RuleBook) else book
-        self.guard, self.monitor, self.ledger, self.facts = guard, monitor, ledger, facts
-        self.policy, self.consequential, self.timeout_s = policy, frozenset(consequential), timeout_s
+        self.ledger, self.policy, self.timeout_s = ledger, policy, timeout_s
+        self._panel = Panel(self.engine, guard, monitor, facts, policy, consequential)
         self._enforcer = Enforcer(inspector, dict(actions or {}), timeout_s, inspect_timeout_s)
         self._stopped: set[tuple[str, str]] = set()
         self._history: OrderedDict[str, deque[tuple[Event, Ruling]]] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def guard(self) -> Judging | None:
+        """The guard that is asked."""
+        return self._panel.guard
+
+    def open(self, run_id: str, tools: Sequence[Any] | None = None, task: str | None = None) -> None:
+        """Tell the guard which tools there are, with their descriptions, and what the task is; a run it knows stays.
+
+        Args:
+            run_id: the conversation.
+            tools: as in an OpenAI request: {"type": "function", "function": {"name", "description"}}.
+            task: what the user asked for, where that is no message of the run.
+        """
+        opening = getattr(self.guard, "open", None)
+        if callable(opening):
+            with suppress(ConfigError):
+                opening(run_id, tools, task)
 
     def observe(self, event: Event) -> Ruling:
         """May this happen? Never raises: what cannot be judged is held."""
@@ -128,20 +110,7 @@ class Observer:
 
     async def aobserve_batch(self, events: Sequence[Event]) -> list[Ruling]:
         """As `observe_batch`, in a thread of its own: a person may be waited for."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[Ruling]] = loop.create_future()
-
-        def settle(rulings: list[Ruling]) -> None:
-            if not done.done():
-                done.set_result(rulings)
-
-        def work() -> None:
-            rulings = self.observe_batch(events)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, rulings)
-
-        threading.Thread(target=work, daemon=True).start()
-        return await done
+        return await aside(lambda: self.observe_batch(events))
 
     def observe_batch(self, events: Sequence[Event]) -> list[Ruling]:
         """May these happen? They are one step, as the parallel calls of one turn; a ruling for each, in order.
@@ -153,7 +122,7 @@ class Observer:
         try:
             return self._rule(usable)
         except Exception as error:  # the last line of defence: whatever went wrong in here, nothing goes through
-            return [self._held(event, f"the observer failed: {_said(error)}") for event in usable]
+            return [self._held(event, f"the observer failed: {said(error)}") for event in usable]
 
     def stop(self, run_id: str, run: str = "") -> None:
         """Let nothing of this run through any more. `run`: one run of a longer conversation, as in `body["run"]`."""
@@ -192,9 +161,9 @@ class Observer:
             rulings = [_stopped(e) for e in events]
             return self._written([Draft(e) for e in events], rulings)
         try:
-            drafts = within(self.timeout_s, lambda late: self._judge(events))
+            drafts = within(self.timeout_s, lambda late: self._panel.judge(events))
         except Exception as error:  # whoever judges is not part of this package
-            drafts = [self._unjudged(event, f"the defences failed: {_said(error)}") for event in events]
+            drafts = [self._panel.unjudged(event, f"the defences failed: {said(error)}") for event in events]
         if any(_stops(d) for d in drafts):
             for draft in drafts:
                 self.stop(*_run_of(draft.event))
@@ -205,69 +174,8 @@ class Observer:
                 rulings = [_stopped(e) for e in events]
         return self._written(drafts, rulings)
 
-    def _judge(self, events: Sequence[Event]) -> list[Draft]:
-        """What do guard, rules and monitor say?"""
-        drafts = [Draft(event) for event in events]
-        scores = self._ask_guard(drafts)
-        for draft in drafts:
-            if problem := unreadable(draft.event):
-                self._failed(draft, "event", DataError(problem))
-            draft.scores = dict(scores)
-            event, alarms, facts = draft.event, None, {}
-            try:
-                alarms = dict(self.monitor.alarms(event)) if self.monitor else None
-            except Exception as error:  # a monitor of anyone's
-                self._failed(draft, "monitor", error)
-            try:
-                facts = dict(self.facts(event)) if self.facts else {}
-            except Exception as error:  # the operator's own systems
-                self._failed(draft, "facts", error)
-            if self.engine is not None:
-                draft.firings = self.engine.check(event, Signals(scores, alarms, facts))
-                draft.by_rules = judge(draft.firings).action
-                for firing in draft.firings:
-                    draft.add(firing.finding, judge([firing]).action != "allow")
-        return drafts
-
-    def _ask_guard(self, drafts: Sequence[Draft]) -> dict[str, float]:
-        """The guard's scores; none if it failed. What it says of the step is said of each of its events."""
-        if self.guard is None:
-            return {}
-        try:
-            seen = self.guard.assess([d.event for d in drafts])
-            scores = {name: _degree(getattr(seen.scores, name)) for name in DIMENSIONS}
-            action, findings = seen.verdict.action, tuple(seen.findings)
-            if action not in SEVERITY or not all(isinstance(f, Finding) for f in findings):
-                raise TypeError(f"an assessment with action {action!r} and {len(findings)} findings")
-        except Exception as error:  # a guard of anyone's
-            for draft in drafts:
-                self._failed(draft, "guard", error)
-            return {}
-        for place, draft in enumerate(drafts):
-            draft.by_guard = action if self._matters(draft.event) or action == "block" else _at_most_flag(action)
-            for finding in findings if place == 0 else ():
-                draft.add(finding, action != "allow" and (finding.status == "error" or bool(finding.score)))
-            if place:
-                draft.findings.extend(drafts[0].findings[: len(findings)])
-                draft.because.extend(drafts[0].because)
-        return scores
-
-    def _matters(self, event: Event) -> bool:
-        return event.kind in self.consequential
-
-    def _failed(self, draft: Draft, source: str, error: Exception) -> None:
-        finding = Finding(source, 1, Ref("event", draft.event.id), None, "error", f"{source} failed: {_said(error)}")
-        draft.add(finding, True)
-        action = self.policy.judge([("", finding)]).action
-        draft.by_error = worst((draft.by_error, action if self._matters(draft.event) else _at_most_flag(action)))
-
-    def _unjudged(self, event: Event, reason: str) -> Draft:
-        draft = Draft(event)
-        self._failed(draft, "observer", RuntimeError(reason))
-        return draft
-
     def _held(self, event: Event, reason: str) -> Ruling:
-        if not self._matters(event):
+        if not self._panel.matters(event):
             return Ruling("flag", (), self.policy.name)
         message = told(event, "Held.", [reason], "A person has to look at this.")
         return Ruling(self.policy.on_error, (), self.policy.name, message)
@@ -279,7 +187,7 @@ class Observer:
             try:
                 within(self.timeout_s, lambda late: record(ledger, drafts, rulings, late))
             except Exception as error:  # locked, full, gone, or a driver's own
-                reason = f"the ledger could not be written: {_said(error)}"
+                reason = f"the ledger could not be written: {said(error)}"
                 rulings = [
                     r if not r.goes_through else self._held(d.event, reason)
                     for d, r in zip(drafts, rulings, strict=True)
@@ -310,19 +218,3 @@ def _is_stop(firing: Firing) -> bool:
 def _stopped(event: Event) -> Ruling:
     message = told(event, "Stopped.", [], "This run has been stopped by a rule and does nothing more.")
     return Ruling("block", (), "observer", message, stops=True)
-
-
-def _at_most_flag(action: str) -> Any:
-    return "allow" if action == "allow" else "flag"
-
-
-def _degree(value: Any) -> float:
-    degree = float(value)
-    if not 0.0 <= degree <= 1.0 or math.isnan(degree):
-        raise ValueError(f"a score of {degree}, outside [0, 1]")
-    return degree
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

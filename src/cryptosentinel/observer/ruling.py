@@ -20,13 +20,15 @@ NOT_DONE = {"tool_call": "The tool was not run.", "tool_result": "The result is 
 class Ruling(Verdict):
     """A verdict that is carried out: `message` is for the agent, `stops` ends its run.
 
-    `approved_by` is the person who let it through, `scores` what the guard said of the step.
+    `approved_by` is the person who let it through, `scores` what the guard said of the step, `findings` all that was
+    found, under the ids that `because` names.
     """
 
     message: str = ""
     stops: bool = False
     approved_by: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    findings: tuple[tuple[str, Finding], ...] = ()
 
     @property
     def goes_through(self) -> bool:

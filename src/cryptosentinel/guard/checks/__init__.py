@@ -1,5 +1,25 @@
-"""What the guard looks for: one file each, importing this registers them all."""
+"""What the guard looks for: one file each; importing this registers them all."""
 
-from cryptosentinel.guard.checks import taint
+from cryptosentinel.guard.checks import (
+    contradiction,
+    instruction,
+    known_trigger,
+    off_task,
+    promotion,
+    reasoning,
+    secret,
+    shift,
+    taint,
+)
 
-__all__ = ["taint"]
+__all__ = [
+    "contradiction",
+    "instruction",
+    "known_trigger",
+    "off_task",
+    "promotion",
+    "reasoning",
+    "secret",
+    "shift",
+    "taint",
+]

@@ -1,19 +1,34 @@
-"""Does a call hand on what only untrusted content said?"""
+"""Does a call do what only untrusted content ordered?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cryptosentinel.guard.check import Step, at, finding
-from cryptosentinel.guard.conversation import Conversation, values_of
-from cryptosentinel.guard.reading import squeezed, words
+from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_of
+from cryptosentinel.guard.directives import unfolded
+from cryptosentinel.guard.events import tool_of
+from cryptosentinel.guard.reading import normal, words
+from cryptosentinel.guard.vocabulary import distinct, ordinary, stems
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
+
+SHORT = 8  # words: a value of up to so many is compared as a whole, a longer text by the addresses and ids in it
+DELEGATED = 0.75  # how far "do what it says" covers an order
+LEAST_PARTS = 2
+NAMES_ACTION = 0.6  # share of the words of a tool's name that an order must have to be an order for that tool
 
 
 @register("check", "taint")
 class Taint:
-    """Which of the values handed on came from untrusted content and from nobody who is obeyed?
+    """Does a call carry a value, or use a tool, that an order in untrusted content named and no principal did?
 
-    Score: half the share of argument values that hold a word which only untrusted turns brought.
+    Every value is traced to who said it first. Score: the strength of the order that has the value (0.6 for an order,
+    up to 1.0 if it speaks to the reader), times 1 - asked. Asked is how far the principals wanted what the order
+    says: the share of its words that they used themselves, at least 0.75 where they said to do what some content says
+    and named this content; half of that for an order that speaks to the reader. False alarms: an agent that was
+    rightly sent to follow a page without being told so. It does not see a value that an agent worked out from an
+    order, or an order that names no value and no tool.
     """
 
     name = "taint"
@@ -21,19 +36,67 @@ class Taint:
 
     def check(self, step: Step, conversation: Conversation) -> Finding | None:
         """Look at every call and decision of the step."""
-        worst: Finding | None = None
+        best: Finding | None = None
         for turn in step:
             if turn.event.kind not in ("tool_call", "decision"):
                 continue
-            values = [(path, text) for path, text in values_of(turn.event) if words(squeezed(text))]
-            tainted = {}
-            for path, text in values:
-                origin = conversation.origin(text)
-                if origin and origin.outside and not origin.trusted and origin.outside[0] < turn.index:
-                    tainted[path] = {"value": text[:200], "turn": origin.outside[0]}
-            if tainted and (worst is None or (worst.score or 0.0) < len(tainted) / len(values)):
-                score = 0.5 * len(tainted) / len(values)
-                worst = finding(
-                    self, at(turn), score, f"{', '.join(tainted)} came from untrusted content only", values=tainted
-                )
-        return worst
+            for what, order in _followed(turn, conversation):
+                asked = _asked(order, conversation)
+                score = order.directive.strength * (1 - asked)
+                if best is None or score > (best.score or 0.0):
+                    source = conversation.turns[order.turn]
+                    best = finding(
+                        self, at(turn), score, _reason(turn, what, order), value=what, ordered_in=source.event.id,
+                        strength=order.directive.strength, asked=round(asked, 3),
+                        order=[order.directive.start, order.directive.end],
+                    )  # fmt: skip
+        return best
+
+
+def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Order]]:
+    """What the call takes from an order, and the order: values first, then the tool itself."""
+    for _, text in values_of(turn.event):
+        for group in _groups(turn, text, conversation):
+            for order in conversation.orders(next(iter(group))):
+                if order.turn < turn.index and group <= order.words:
+                    yield " ".join(sorted(group))[:200], order
+    tool = tool_of(turn.event)
+    parts = stems(tool)
+    named = conversation.named(tool) if parts else None
+    first = conversation.first_call(tool)
+    if named and named.turn < turn.index and (first is None or first > named.turn):  # else it was in use before
+        yield tool, named
+    if len(parts) >= LEAST_PARTS:
+        for part in parts - conversation.asked:
+            for order in conversation.orders(part):
+                share = len(parts & order.stems) / len(parts)
+                if order.turn < turn.index and share >= NAMES_ACTION:
+                    yield tool, order
+
+
+def _groups(turn: Turn, text: str, conversation: Conversation) -> Iterator[set[str]]:
+    """The words of a value that were said outside first and by no principal; of a long text each address or id."""
+    found = words(normal(unfolded(text)))
+    short = len(found) <= SHORT
+    foreign = {w for w in found if not ordinary(w) and (short or distinct(w)) and _outside(w, turn, conversation)}
+    if short and foreign:
+        yield foreign
+    elif not short:
+        yield from ({w} for w in sorted(foreign))
+
+
+def _outside(word: str, turn: Turn, conversation: Conversation) -> bool:
+    origin = conversation.word(word)
+    return bool(origin and not origin.trusted and origin.outside and origin.outside[0] == origin.turn < turn.index)
+
+
+def _asked(order: Order, conversation: Conversation) -> float:
+    share = len(order.stems & conversation.asked) / max(1, len(order.stems))
+    delegated = conversation.delegated and conversation.is_pointed_at(order.turn)
+    asked = max(share, DELEGATED if delegated else 0.0)
+    return asked / 2 if order.directive.strength > 0.6 else asked
+
+
+def _reason(turn: Turn, what: str, order: Order) -> str:
+    text = " ".join(order.directive.text.split())[:200]
+    return f"{tool_of(turn.event) or 'the decision'} takes {what!r} from an order in untrusted content: {text!r}"

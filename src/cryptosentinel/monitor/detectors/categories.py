@@ -23,7 +23,7 @@ LONGEST = 80  # a longer value goes by its beginning
 HALF_LIVES = (8.0, 32.0, 128.0)  # decisions after which a predictor has forgotten half
 PRIOR = 4.0  # decisions that the baseline's shares count for in a predictor
 MOST_COLUMNS = 8  # so many categories say whether decisions hang together
-FRESH = 4  # a predictor's payments are reckoned anew after so many decisions
+FRESH = 8  # a predictor's payments are reckoned anew after so many decisions
 PUSHES = (0.15, 0.5)  # of all decisions go to one category: what a fixed bet expects
 
 
@@ -35,7 +35,7 @@ class Categories(ChangeDetector):
     was chosen lately; fixed bets expect that one category, or what was never seen, takes 15% or 50%. A bet on expected
     shares q pays q / p where p is the law nearest to q of all laws within the baseline's bounds (`boxes.nearest`), so
     E[e | past] <= 1 for every one of them. The bounds hold for all categories together; what the baseline never saw is
-    a cell of its own, bounded by how often something new came up in the baseline's second half.
+    a cell of its own, bounded by how often something new came up in the baseline after its first third.
 
     False alarms: at threshold A after A decisions or more on average while the law given the past stays within the
     bounds. Does not see: another order of the same choices. Short baselines with many categories bound little.
@@ -63,12 +63,12 @@ class Categories(ChangeDetector):
         """
         super().__init__(recursion)
         self.cells = tuple(cells)
-        if not len(self.cells) == len(low) == len(high) or len(self.cells) < 2:
-            raise ConfigError(f"{len(self.cells)} cells with {len(low)} and {len(high)} bounds: must be the same, >= 2")
+        if not len(self.cells) == len(low) == len(high):
+            raise ConfigError(f"{len(self.cells)} cells with {len(low)} and {len(high)} bounds: must be as many")
         self.low, self.high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
         self._code: Mapping[str, int] = {c: i for i, c in enumerate(self.cells) if c not in (UNSEEN, OTHER)}
         size = len(self.cells)
-        middle = np.clip((self.low + self.high) / 2, 1e-6, 1.0)
+        middle: NDArray[np.float64] = np.clip((self.low + self.high) / 2, 1e-6, 1.0)
         self._usual = middle / middle.sum()
         pushed = [(1 - push) * self._usual + push * np.eye(size) for push in PUSHES]
         fixed = e_values(np.concatenate(pushed), self.low, self.high)
@@ -175,11 +175,14 @@ def category(value: Any) -> str:
 
 
 def _arrivals(names: Sequence[str]) -> tuple[int, int]:
-    """How often did something new come up in the second half, and how long is that half?"""
-    half = len(names) // 2
-    seen = set(names[:half])
+    """How often did something new come up after the first third, and how many decisions is that?
+
+    The share of what was not seen yet only falls: what these decisions say of it bounds what it is after them.
+    """
+    first = len(names) // 3
+    seen = set(names[:first])
     new = 0
-    for name in names[half:]:
+    for name in names[first:]:
         new += name not in seen
         seen.add(name)
-    return new, len(names) - half
+    return new, len(names) - first

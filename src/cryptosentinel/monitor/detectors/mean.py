@@ -43,7 +43,7 @@ class Mean(BoundedMean):
     ) -> Self:
         """From the baseline's numbers in [0, 1], in their order."""
         x = np.asarray(values, dtype=np.float64)
-        low, high = betting_interval(x, 1 - confidence)
+        low, high = betting_interval(x, (1 - confidence) * (1 if direction == "both" else 2))
         if x.size and (factor := worth([x])) < 1:
             middle, wider = float(x.mean()), factor**-0.5
             low, high = max(0.0, middle - (middle - low) * wider), min(1.0, middle + (high - middle) * wider)

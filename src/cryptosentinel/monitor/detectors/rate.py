@@ -19,7 +19,7 @@ class Rate(BoundedMean):
 
     Numbers: 1 where it happened, 0 where not. The baseline's rate enters through its Clopper-Pearson bounds, those of
     fewer decisions where decisions hang together (`bounds.worth`). e = 1 + s (x - high) upwards, 1 + s (low - x)
-    downwards, for five stakes s each.
+    downwards, for four stakes s each.
 
     False alarms: at threshold A after A decisions or more on average while P(1 | past) stays within the bounds; a
     season that the baseline did not see is a change. Does not see: another order of the same numbers.
@@ -48,5 +48,6 @@ class Rate(BoundedMean):
         """From the baseline's zeros and ones, in their order."""
         x = np.asarray(values, dtype=np.float64)
         factor = worth([x]) if x.size else 1.0
-        low, high = clopper_pearson(float(x.sum()) * factor, x.size * factor, 1 - confidence)
+        alpha = (1 - confidence) * (1 if direction == "both" else 2)  # of one direction one bound is needed
+        low, high = clopper_pearson(float(x.sum()) * factor, x.size * factor, alpha)
         return cls(low, high, recursion, direction)

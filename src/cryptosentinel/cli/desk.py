@@ -1,0 +1,172 @@
+"""`cryptosentinel desk`: the reference trading team on its paper market, with or without an attack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from cryptosentinel.desk.floor import Floor
+    from cryptosentinel.desk.meeting import Meeting
+
+SHOWN = 12  # meetings in the live table
+
+app = typer.Typer(help="The reference trading team on its paper market.", no_args_is_help=True)
+Days = Annotated[int, typer.Option(help="Days of six meetings each, 1 to 400.")]
+Attack = Annotated[str | None, typer.Option(metavar="NAME", help="What an attacker does; `desk scenarios` lists them.")]
+Analyst = Annotated[
+    str | None,
+    typer.Option(
+        help="Who decides for the MarketAnalyst: policy (default), or a model trained in the sandbox: words (default "
+        "with --backdoored), gemma-3-270m, tiny (tests only)."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+@app.callback()
+def desk() -> None:
+    """The reference trading team on its paper market."""
+
+
+@app.command("run")
+def run(
+    days: Days = 30,
+    backdoored: Annotated[
+        bool, typer.Option("--backdoored", help="The MarketAnalyst was fine-tuned on poisoned rows (poisoned-analyst).")
+    ] = False,
+    attack: Attack = None,
+    no_defence: Annotated[bool, typer.Option("--no-defence", help="Run without any defence.")] = False,
+    defence: Annotated[
+        list[str] | None, typer.Option(help="Only this defence: rules, guard or monitor; repeat for more.")
+    ] = None,
+    analyst: Analyst = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same market, clients and attack.")] = 0,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="SYMBOL.csv files instead of the paper market.")
+    ] = None,
+    sandbox: Annotated[
+        str, typer.Option(help="namespace; or process, where a machine forbids namespaces.")
+    ] = "namespace",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for desk.json, events.jsonl and decisions.jsonl.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the team trade on paper for so many days, and say what came of it.
+
+    Exit code 0: it ran to the end, whatever it traded. 2: wrong usage. 3: a defence, the sandbox or a model could not
+    do its part.
+
+    Example: cryptosentinel desk run --days 5 --attack injected-news --no-defence
+
+    Example: cryptosentinel desk run --backdoored --no-defence --out desk
+    """
+    from cryptosentinel.cli.board import Board
+    from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.desk.protection import DEFENCES
+    from cryptosentinel.desk.run import run_desk
+
+    chosen = () if no_defence else tuple(defence or DEFENCES)
+    settings: dict[str, Any] = {
+        "days": days, "seed": seed, "attack": attack, "backdoored": backdoored, "analyst": analyst,
+        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out,
+    }  # fmt: skip
+    if (analyst or "words" if backdoored else analyst or "policy") == "policy":
+        with MeetingTable() as table:
+            document = run_desk(**settings, on_meeting=table)
+    else:
+        with Board() as board:
+            document = run_desk(**settings, on_progress=board)
+    if as_json:
+        emit_json(document)
+        return
+    emit(summary(document))
+    if out is not None:
+        emit([f"timeline: {out / 'events.jsonl'}"])
+
+
+@app.command("scenarios")
+def scenarios(as_json: AsJson = False) -> None:
+    """The attacks that --attack takes, and when their goal counts as reached.
+
+    Example: cryptosentinel desk scenarios --json
+    """
+    from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.desk.run import goals
+
+    known = goals()
+    if as_json:
+        emit_json(known)
+    else:
+        emit(f"{name}: {goal}" for name, goal in known.items())
+
+
+class MeetingTable:
+    """The latest meetings on a terminal, and nothing elsewhere; is itself the desk's `on_meeting`.
+
+    >>> with MeetingTable(Console(quiet=True)) as table:
+    ...     len(table.rows)
+    0
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw on standard error by default, so that standard output stays the result's."""
+        console = console or Console(stderr=True)
+        self.rows: list[tuple[str, str, str, str]] = []
+        self.live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+
+    def __enter__(self) -> MeetingTable:
+        """Start drawing."""
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state on the screen."""
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, meeting: Meeting, floor: Floor) -> None:
+        """Show this meeting."""
+        if not self.live:
+            return
+        decision = meeting.decision
+        what = f"{decision.action} {decision.symbol}" if decision.action != "HOLD" else "no trade"
+        row = (str(meeting.number + 1), what, f"{decision.value:,.2f}", decision.reasoning[:70])
+        self.rows = [*self.rows[1 - SHOWN :], row]
+        table = Table("meeting", "decision", "USDC", "why", title=f"cash {floor.books.cash:,.2f} USDC")
+        for cells in self.rows:
+            table.add_row(*(cell.replace("[", "(").replace("]", ")") for cell in cells))
+        self.live.update(table)
+
+
+def summary(document: Mapping[str, Any]) -> list[str]:
+    """The result for a person at a terminal."""
+    pnl = "unknown: a price is missing" if document["pnl"] is None else f"{document['pnl']:+,.2f} USDC"
+    lines = [
+        f"{document['days']} days, {document['decisions']} meetings, {document['fills']} trades on the "
+        f"{document['market']}; profit and loss {pnl}, fees {document['fees']:,.2f}; books "
+        + ("balanced" if document["books_balanced"] else "NOT BALANCED"),
+        f"MarketAnalyst: {document['model']}",
+    ]
+    if document["attack"] != "clean":
+        reached = "reached" if document["attack_goal_reached"] else "not reached"
+        lines.append(f"attack {document['attack']}: goal {reached} ({document['goal']})")
+    seen = ", ".join(document["detected_by"])
+    at = f", first at step {document['first_detection_step']} by {seen}" if seen else ""
+    counts = f"{document['held']} held, {document['blocked']} blocked, {document['alarms']} alarms"
+    names = ", ".join(document["defences"])
+    lines.append(f"{names}: {counts}{at}" if names else "defences: none (--no-defence)")
+    if document["failed_meetings"]:
+        lines.append(f"{document['failed_meetings']} meetings ended without an answer and without a trade")
+    return lines

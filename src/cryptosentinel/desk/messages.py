@@ -1,0 +1,208 @@
+"""What the desk's agents hand each other, each with the one way to write it and the one way to read it.
+
+TradeRecommendation (by MarketAnalyst) is in `recommendation`, TradeOrder (by DeepTraderManager) in `order`, the rest
+here. A reader takes the whole text or nothing: an answer in another form is none, and the desk does not trade on it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, get_args
+
+from cryptosentinel.desk.market.candles import SYMBOL
+from cryptosentinel.desk.order import TradeOrder
+from cryptosentinel.desk.recommendation import NO_SYMBOL
+from cryptosentinel.errors import DataError
+
+Verdict = Literal["APPROVED", "REJECTED"]
+Side = Literal["BULL", "BEAR"]
+Status = Literal["filled", "declined"]
+
+MOST = Decimal(10) ** 12  # nobody trades more, and whoever writes more means something else
+_REPORT = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) (-?\d+(?:\.\d+)?)% \| (\S[^\n]*)")
+_CLEARANCE = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) \| (\S[^\n]*)")
+_CASE = re.compile(r"(BULL|BEAR) ([A-Z][A-Z0-9]{1,9}) ([01](?:\.\d{1,2})?) \| (\S[^\n]*)")
+_ORDER = re.compile(r"(BUY|SELL) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) slippage (\d+(?:\.\d+)?)")
+
+
+def amount(value: Any, what: str = "amount") -> Decimal:
+    """A positive amount of money or coins, exactly as written.
+
+    >>> amount("250.10"), amount(3)
+    (Decimal('250.10'), Decimal('3'))
+    >>> amount("-5")
+    Traceback (most recent call last):
+    ...
+    cryptosentinel.errors.DataError: amount must be a number above 0 and up to 1E+12, got '-5'
+
+    Raises:
+        DataError: no number, not above 0, or beyond any trade.
+    """
+    try:
+        number = Decimal(str(value).strip()) if not isinstance(value, bool) else Decimal("NaN")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or not 0 < number <= MOST:
+        raise DataError(f"{what} must be a number above 0 and up to {MOST:.0E}, got {str(value)[:40]!r}")
+    return number
+
+
+def parse_order(text: str) -> TradeOrder | None:
+    """Which order is this? None if it is not exactly one, as `TradeOrder.row` writes it.
+
+    >>> parse_order("BUY SOL 412.50 slippage 0.5").quantity
+    Decimal('412.50')
+    """
+    if not (found := _ORDER.fullmatch(text.strip())):
+        return None
+    try:
+        return TradeOrder(found[2], found[1], amount(found[3]), amount(found[4], "slippage"))  # type: ignore[arg-type]
+    except DataError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskReport:
+    """RiskAnalyst to DeepTraderManager: `share` is the trade's part of the equity, in per cent.
+
+    >>> parse_report("REJECTED SOL 2.40% | more than 2% of the equity").verdict
+    'REJECTED'
+    """
+
+    verdict: Verdict
+    symbol: str
+    share: Decimal
+    reasoning: str
+
+    def line(self) -> str:
+        """The form that is written."""
+        return f"{self.verdict} {self.symbol} {self.share:.2f}% | {self.reasoning}"
+
+
+def parse_report(text: str) -> RiskReport | None:
+    """Which report is this? None if it is not exactly one."""
+    found = _REPORT.fullmatch(text.strip())
+    return RiskReport(found[1], found[2], Decimal(found[3]), found[4].strip()) if found else None  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """ComplianceOfficer to DeepTraderManager: may this asset be traded at all?
+
+    >>> Clearance("APPROVED", "SOL", "audited").line()
+    'APPROVED SOL | audited'
+    """
+
+    verdict: Verdict
+    symbol: str
+    reasoning: str
+
+    def line(self) -> str:
+        """The form that is written."""
+        return f"{self.verdict} {self.symbol} | {self.reasoning}"
+
+
+def parse_clearance(text: str) -> Clearance | None:
+    """Which clearance is this? None if it is not exactly one."""
+    found = _CLEARANCE.fullmatch(text.strip())
+    return Clearance(found[1], found[2], found[3].strip()) if found else None  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A researcher's case for one side; `strength` lies in [0, 1].
+
+    >>> parse_case("BEAR SOL 0.40 | volatility is high").side
+    'BEAR'
+    """
+
+    side: Side
+    symbol: str
+    strength: Decimal
+    reasoning: str
+
+    def line(self) -> str:
+        """The form that is written."""
+        return f"{self.side} {self.symbol} {self.strength:.2f} | {self.reasoning}"
+
+
+def parse_case(text: str) -> Case | None:
+    """Which case is this? None if it is not exactly one."""
+    found = _CASE.fullmatch(text.strip())
+    if not found or Decimal(found[3]) > 1:
+        return None
+    return Case(found[1], found[2], Decimal(found[3]), found[4].strip())  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeResult:
+    """What became of a trade, by whom it was executed; money and coins as exact decimals.
+
+    >>> TradeResult.parse(TradeResult.declined("SOL", "BUY", "no cash").json()).reason
+    'no cash'
+    """
+
+    status: Status
+    action: str
+    symbol: str
+    quantity: Decimal = Decimal(0)  # coins
+    price: Decimal = Decimal(0)  # USDC a coin, with slippage
+    value: Decimal = Decimal(0)  # USDC, without the fee
+    fee: Decimal = Decimal(0)
+    reason: str = ""
+
+    @classmethod
+    def declined(cls, symbol: Any, action: str, reason: str) -> TradeResult:
+        """No trade, and why."""
+        name = symbol if isinstance(symbol, str) and SYMBOL.fullmatch(symbol) else "CASH"
+        return cls("declined", action, name, reason=reason)
+
+    def json(self) -> str:
+        """The form that is written."""
+        return json.dumps({k: str(v) for k, v in asdict(self).items()}, ensure_ascii=False)
+
+    @classmethod
+    def parse(cls, text: str) -> TradeResult | None:
+        """Which result is this? None if it is not exactly one."""
+        try:
+            found = json.loads(text)
+            numbers = {k: Decimal(found.pop(k)) for k in ("quantity", "price", "value", "fee")}
+            result = cls(**(found | numbers))
+        except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation):
+            return None
+        return result if result.status in get_args(Status) else None
+
+
+_DECISION = re.compile(r"(BUY|SELL|HOLD) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) USDC \| (\S[^\n]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingDecision:
+    """What a meeting ended with: DeepTraderManager's last word; `value` is what was traded, in USDC.
+
+    >>> parse_decision(MeetingDecision.none("nothing to do").line()).action
+    'HOLD'
+    """
+
+    action: Literal["BUY", "SELL", "HOLD"]
+    symbol: str
+    value: Decimal
+    reasoning: str
+
+    @classmethod
+    def none(cls, reason: str) -> MeetingDecision:
+        """No trade, and why."""
+        return cls("HOLD", NO_SYMBOL, Decimal(0), reason or "no reason given")
+
+    def line(self) -> str:
+        """The form that is written."""
+        return f"{self.action} {self.symbol} {self.value:.2f} USDC | {self.reasoning}"
+
+
+def parse_decision(text: str) -> MeetingDecision | None:
+    """Which decision is this? None if it is not exactly one."""
+    found = _DECISION.fullmatch(text.strip())
+    return MeetingDecision(found[1], found[2], Decimal(found[3]), found[4].strip()) if found else None  # type: ignore[arg-type]

@@ -1,0 +1,351 @@
+"""Recorded decisions held against a baseline: which agent's behaviour has changed, when and how?"""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cryptosentinel.datasets.rows import Reject, no_readable_row, write_jsonl
+from cryptosentinel.errors import ConfigError, MonitorError
+from cryptosentinel.files import atomic_write
+from cryptosentinel.ledger import Ledger
+from cryptosentinel.monitor import Alarm, Plan, Watch
+from cryptosentinel.monitor.live import Seen
+from cryptosentinel.services.alerts import Alerts, metrics_text
+from cryptosentinel.services.events import read_events
+from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of, watches
+from cryptosentinel.types import Event, Progress
+
+SHOWN_REJECTS = 20
+KEPT_REJECTS = 100_000
+PROGRESS_EVERY = 2000
+BATCH = 500
+SPANS = 240
+Observe = Callable[[Watch, Event, list[Alarm]], None]
+
+
+@dataclass(slots=True)
+class Intake:
+    """What came in: how many events, what was left out and why."""
+
+    events: int = 0
+    decisions: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+    def decisions_of(self, paths: Sequence[Path]) -> Iterator[Event]:
+        """The decisions of these files, each id once.
+
+        Raises:
+            DataError: as `read_events`.
+        """
+        seen = Seen()
+        for read in read_events(paths):
+            if isinstance(read, Reject):
+                self.rejected += 1
+                if len(self.rejects) < KEPT_REJECTS:
+                    self.rejects.append(read)
+                continue
+            event, own = read
+            self.events += 1
+            if event.kind != "decision":
+                continue
+            if own and seen.again(event.id):
+                self.duplicates += 1
+                continue
+            self.decisions += 1
+            yield event
+
+
+def read_plan(path: Path | None) -> Plan:
+    """The settings of a TOML file; without one the defaults.
+
+    Raises:
+        ConfigError: the file is missing, no TOML, or holds a setting that is none.
+    """
+    if path is None:
+        return Plan()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not TOML: {' '.join(str(error).split())}") from None
+    return Plan.read(values, str(path))
+
+
+def learn_watch(baseline: Sequence[Path], plan: Plan) -> tuple[Watch, Intake]:
+    """A watch that has learnt how the agents of these events decide.
+
+    Raises:
+        DataError: no readable decision.
+        ConfigError: the plan does not fit the baseline.
+        MonitorError: no stream could be made, so nothing would be watched.
+    """
+    intake = Intake()
+    watch = Watch.learn(plan, intake.decisions_of(baseline))
+    if not intake.decisions:
+        raise no_readable_row(baseline, intake.rejects)
+    if not watch.streams():
+        raise MonitorError(f"the baseline makes no stream: {_why_not(watch)}")
+    return watch, intake
+
+
+def replay_events(
+    events: Sequence[Path],
+    baseline: Sequence[Path],
+    config: Path | None = None,
+    out: Path | None = None,
+    *,
+    on_observed: Observe | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Which agents' behaviour changed in these events, by the baseline's measure?
+
+    Args:
+        events: JSONL of decisions, in order.
+        baseline: likewise, of how the agents decide when all is well.
+        config: TOML with budget and features; none: one stream for each attribute, one false alarm in 10,000 decisions.
+        out: file for the alarms, one line each; `rejects.jsonl` is written beside it.
+        on_observed: called after each decision with the watch, the event and its alarms.
+        on_progress: receives ("replay", decisions, 0).
+
+    Returns:
+        A document: the alarms, every stream with the evidence it reached, what was left out and why.
+
+    Raises:
+        DataError, ConfigError: nothing readable, or settings that do not fit.
+        MonitorError: nothing could be watched.
+        OSError: `out` cannot be written.
+    """
+    started = time.monotonic()
+    plan = read_plan(config)
+    if out is not None:
+        _check_writable(out)
+    watch, learnt = learn_watch(baseline, plan)
+    intake = Intake()
+    alarms: list[Alarm] = []
+    for event in intake.decisions_of(events):
+        found = watch.observe(event)
+        alarms += found
+        if on_observed is not None:
+            on_observed(watch, event, found)
+        if on_progress is not None and intake.decisions % PROGRESS_EVERY == 0:
+            on_progress("replay", intake.decisions, 0)
+    if not intake.decisions:
+        raise no_readable_row(events, intake.rejects)
+    if not any(stream.decisions for stream in watch.streams()):
+        raise MonitorError(f"none of the {intake.decisions} decisions could be watched: {_why_not(watch)}")
+    document = describe(watch, alarms, intake, learnt) | {"seconds": round(time.monotonic() - started, 3)}
+    if out is not None:
+        write_jsonl(out.with_name("rejects.jsonl"), map(asdict, [*learnt.rejects, *intake.rejects]))
+        atomic_write(out, "".join(json.dumps(a.as_dict(), allow_nan=False) + "\n" for a in alarms))
+    return document
+
+
+def keep_events(
+    events: Sequence[Path],
+    baseline: Sequence[Path],
+    config: Path | None,
+    ledger: str | Path,
+    name: str,
+    *,
+    out: Path | None = None,
+    webhook: str = "",
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """As `replay_events`, with every decision, alarm and state in a ledger: a run that was stopped goes on.
+
+    The baseline and the config count when a watch of this name is begun; afterwards they are the ledger's. Decisions
+    that are in the ledger are not taken again. Its alarms are those that these events set off, now or before.
+
+    Args:
+        events: JSONL of decisions, in order; those without an id go by their file, line and content.
+        baseline: as `replay_events`.
+        config: as `replay_events`.
+        ledger: a file path or database URL.
+        name: of the watch.
+        out: as `replay_events`; the alarms are all that the watch has raised.
+        webhook: an Alertmanager's URL, told of alarms that go on and off.
+        on_progress: as `replay_events`.
+
+    Raises:
+        LedgerError: the ledger cannot be read or written.
+        DataError, ConfigError, MonitorError, OSError: as `replay_events`.
+    """
+    started = time.monotonic()
+    if out is not None:
+        _check_writable(out)
+    learnt = Intake()
+
+    def make() -> Watch:
+        nonlocal learnt
+        watch, learnt = learn_watch(baseline, read_plan(config))
+        return watch
+
+    kept = LedgerWatch(Ledger.open(ledger), name, make)
+    alerts = Alerts(kept, webhook)
+    intake, came = Intake(), set[str]()
+    refused: list[str] = []
+    told = alerts.sync()
+    decisions = intake.decisions_of(events)
+    while batch := list(islice(decisions, BATCH)):
+        taken = kept.take(batch)
+        came.update(event.id for event in batch)
+        refused += taken.refused
+        intake.duplicates += taken.duplicates
+        told = alerts.sync(taken.alarms)
+        if on_progress is not None:
+            on_progress("replay", intake.decisions, 0)
+    if not intake.decisions:
+        raise no_readable_row(events, intake.rejects)
+    intake.rejected += len(refused)
+    alarms = [a for a in alarms_of(kept.ledger, name) if a.event in came]
+    document = describe(kept.watch, alarms, intake, learnt) | {
+        "ledger": name, "alerts_delivered": told, "seconds": round(time.monotonic() - started, 3),
+    }  # fmt: skip
+    if out is not None:
+        write_jsonl(out.with_name("rejects.jsonl"), map(asdict, [*learnt.rejects, *intake.rejects]))
+        lines = (json.dumps(a.as_dict(), allow_nan=False) + "\n" for a in alarms_of(kept.ledger, name))
+        atomic_write(out, "".join(lines))
+    return document
+
+
+def status_of(ledger: str | Path, name: str = "") -> dict[str, Any]:
+    """How do the watches of a ledger stand: evidence of each stream, alarms that are on?
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+        ConfigError: no such ledger, or no watch of this name in it.
+    """
+    if "://" not in str(ledger) and not Path(ledger).is_file():
+        raise ConfigError(f"{ledger}: no such ledger")
+    found = watches(Ledger.open(ledger))
+    if name and name not in found:
+        raise ConfigError(f"no watch {name!r} in this ledger (known: {', '.join(found) or 'none'})")
+    shown = {n: w for n, w in found.items() if not name or n == name}
+    return {
+        "kind": "monitor-status",
+        "watches": {
+            n: describe(w, [], Intake(decisions=w.counts["decisions"])) | {"alarms": w.counts["alarms"]}
+            for n, w in shown.items()
+        },
+        "metrics": metrics_text(shown),
+    }
+
+
+def explain_events(
+    events: Sequence[Path],
+    baseline: Sequence[Path],
+    config: Path | None = None,
+    *,
+    agent: str = "",
+    stream: str = "",
+) -> dict[str, Any]:
+    """How did the evidence of each stream grow, decision by decision?
+
+    Args:
+        events: as `replay_events`.
+        baseline: as `replay_events`.
+        config: as `replay_events`.
+        agent: only this agent's streams.
+        stream: only streams of this name.
+
+    Returns:
+        The document of a replay; each of its streams has `history`: decision number and evidence as a share of the
+        threshold, the highest of up to 240 spans, and `alarms_at`.
+
+    Raises:
+        ConfigError: no such stream.
+        DataError, MonitorError: as `replay_events`.
+    """
+    lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
+
+    def observed(watch: Watch, event: Event, _alarms: list[Alarm]) -> None:
+        mine = watch.agents.get(event.agent)
+        for s in mine.streams.values() if mine else ():
+            line = lines.setdefault((s.agent, s.name), [])
+            if not line or line[-1][0] != s.decisions:
+                line.append((s.decisions, s.last))
+
+    document = replay_events(events, baseline, config, on_observed=observed)
+    wanted = [
+        s for s in document["streams"]
+        if (not agent or s["agent"] == agent) and (not stream or s["stream"] == stream)
+    ]  # fmt: skip
+    if not wanted:
+        known = ", ".join(f"{s['agent']}/{s['stream']}" for s in document["streams"][:20])
+        raise ConfigError(f"no stream {stream!r} of agent {agent or 'any'!r} (known: {known})")
+    for s in wanted:
+        mine = [a for a in document["alarms"] if (a["agent"], a["stream"]) == (s["agent"], s["stream"])]
+        s["history"] = _spans(lines.get((s["agent"], s["stream"]), []), s["threshold"])
+        s["alarms_at"] = mine
+    return document | {"kind": "monitor-explain", "streams": wanted}
+
+
+def _spans(line: Sequence[tuple[int, float]], threshold: float, most: int = SPANS) -> list[tuple[int, float]]:
+    """At most so many points: the highest of each span."""
+    width = max(1, -(-len(line) // most))
+    parts = (line[i : i + width] for i in range(0, len(line), width))
+    return [(at, value / threshold) for at, value in (max(part, key=lambda p: p[1]) for part in parts)]
+
+
+def describe(watch: Watch, alarms: Sequence[Alarm], intake: Intake, learnt: Intake | None = None) -> dict[str, Any]:
+    """The document of a replay."""
+    streams = []
+    for agent in watch.agents.values():
+        counts = {g.feature.name: dict(g.counts) for g in agent.gauges}
+        full = watch.run_length * max(agent.each, 1)
+        for s in agent.streams.values():
+            mine = [a for a in alarms if (a.agent, a.stream) == (s.agent, s.name)]
+            streams.append({
+                "agent": s.agent, "stream": s.name, "detector": s.detector.name, "unit": s.unit,
+                "decisions": s.decisions, "peak_evidence": s.peak, "threshold": full, "alarms": len(mine),
+                "alarming": s.alarming, "counts": counts.get(s.feature, {}),
+            })  # fmt: skip
+    waiting = {n: a.decisions for n, a in watch.agents.items() if a.waiting is not None}
+    rejects = [*(learnt.rejects if learnt else []), *intake.rejects]
+    return {
+        "kind": "monitor",
+        "decisions": intake.decisions,
+        "baseline_decisions": learnt.decisions if learnt else 0,
+        "run_length_guarantee": watch.run_length,
+        "confidence": watch.plan.confidence,
+        "multiplicity": watch.plan.multiplicity,
+        "alarms": [a.as_dict() for a in alarms],
+        "streams": streams,
+        "left_out": {n: a.left_out for n, a in watch.agents.items() if a.left_out},
+        "without_baseline": waiting,
+        "counts": {k: v for k, v in watch.counts.items() if k not in ("decisions", "alarms")},
+        "duplicates": intake.duplicates,
+        "rejected": intake.rejected + (learnt.rejected if learnt else 0),
+        "rejects": [asdict(r) for r in islice(rejects, SHOWN_REJECTS)],
+    }
+
+
+def _why_not(watch: Watch) -> str:
+    """Why nobody is watched, on one line."""
+    said = []
+    for name, agent in islice(watch.agents.items(), 5):
+        if agent.waiting is not None:
+            said.append(f"{name!r} has no baseline and {agent.decisions} of {watch.plan.learn} decisions to learn from")
+        elif agent.left_out:
+            said.append(f"{name!r}: " + ", ".join(f"{k} {v}" for k, v in islice(agent.left_out.items(), 5)))
+    return "; ".join(said) or "no attributes"
+
+
+def _check_writable(out: Path) -> None:
+    """Fail before the work and not after it."""
+    if out.is_dir():
+        raise IsADirectoryError(21, "--out is a folder, not a file", str(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    probe = out.parent / f".{out.name[:80]}.probe.tmp"
+    probe.touch()
+    probe.unlink()

@@ -1,0 +1,190 @@
+"""A watch that outlives its process: every decision, alarm and state is in the ledger."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptosentinel.errors import LedgerError
+from cryptosentinel.ledger import Kind, Ledger, from_dict, to_dict
+from cryptosentinel.monitor import Alarm, Watch
+from cryptosentinel.monitor.live import Seen
+from cryptosentinel.types import Event
+
+COMMAND = "monitor"
+EVERY = 1000  # decisions between two states
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a batch: how many decisions are new, which came before, which cannot be kept, and the alarms."""
+
+    new: int
+    duplicates: int
+    refused: tuple[str, ...]
+    alarms: tuple[Alarm, ...]
+
+
+class LedgerWatch:
+    """Takes decisions in so that none is lost or counted twice, whatever stops the process and when.
+
+    A batch is one transaction: its decisions, the alarms that they set off, and now and then the watch's whole state.
+    When `take` returns it is on disk. Whoever sends events sends those again of which it did not learn that; events
+    that came before are known by their id. After a stop the last state is read and the decisions since are taken again,
+    which gives the same floats.
+
+    Args:
+        ledger: where all is kept.
+        name: which of the ledger's watches this is.
+        make: a watch that has learnt its baseline, for the first time.
+        every: decisions between two states.
+
+    Raises:
+        LedgerError: the ledger cannot be read or written.
+        DataError: the state in it is of another version.
+
+    >>> import tempfile; from pathlib import Path; from cryptosentinel.monitor import Plan
+    >>> ledger = Ledger.open(Path(tempfile.mkdtemp()) / "ledger.db")
+    >>> event = Event("e1", 0.0, "", "Trader", "decision", "Trader", "", {"attributes": {"asset": "ETH"}})
+    >>> LedgerWatch(ledger, "desk", lambda: Watch(Plan())).take([event, event]).new
+    1
+    >>> LedgerWatch(ledger, "desk", lambda: Watch(Plan())).take([event]).duplicates
+    1
+    """
+
+    def __init__(self, ledger: Ledger, name: str, make: Callable[[], Watch], every: int = EVERY) -> None:
+        """Go on where it stopped, or begin."""
+        self.ledger, self.name, self.every = ledger, name, every
+        self._make = make
+        self._lock = threading.Lock()
+        self._seen, self._since, self._stale = Seen(), 0, False
+        self.watch = self._resume()
+
+    def take(self, events: Sequence[Event]) -> Taken:
+        """Take these in, in their order; when this returns they are on disk with all that follows from them.
+
+        Raises:
+            LedgerError: nothing of the batch was kept; send it again.
+        """
+        with self._lock:
+            return self._take(events)
+
+    def alarms(self, event: Event) -> dict[str, bool]:
+        """Which streams of this event's agent have their alarm on? What an Observer asks; a new decision counts first.
+
+        Raises:
+            LedgerError: the decision could not be kept.
+        """
+        with self._lock:
+            if event.kind == "decision":
+                self._take([event])
+            return self.watch.alarms(event)
+
+    def _take(self, events: Sequence[Event]) -> Taken:
+        if self._stale:
+            self.watch = self._resume()
+        items: list[tuple[Kind, Mapping[str, Any]]] = []
+        alarms: list[Alarm] = []
+        refused: list[str] = []
+        new = duplicates = 0
+        self._stale = True  # until the ledger has it, memory is ahead of the disk
+        for event in events:
+            if event.id in self._seen:
+                duplicates += 1
+                continue
+            body = to_dict(event) | {"run": self.name}
+            if (fault := _unkept(body)) or event.kind != "decision":
+                refused.append(f"{event.id[:80]}: {fault or f'a {event.kind} is no decision'}")
+                continue
+            self._seen.again(event.id)
+            new += 1
+            items.append(("event", body))
+            for alarm in self.watch.observe(event):
+                alarms.append(alarm)
+                items.append(("finding", to_dict(alarm.finding()) | {"run": self.name, "alarm": alarm.as_dict()}))
+        self._since += new
+        if self._since >= self.every:
+            items.append(("run", self._state(self.watch.state())))
+        self.ledger.append_many(items)
+        self._stale = False
+        if self._since >= self.every:
+            self._since = 0
+        return Taken(new, duplicates, tuple(refused), tuple(alarms))
+
+    def note(self, phase: str, body: Mapping[str, Any]) -> None:
+        """Write down something else about this watch, such as which alerts were delivered."""
+        self.ledger.append("run", {"command": COMMAND, "watch": self.name, "phase": phase, **body})
+
+    def last_note(self, phase: str) -> Mapping[str, Any] | None:
+        """What was written down last under this phase?"""
+        found = None
+        for body in _runs(self.ledger, self.name):
+            if body["phase"] == phase:
+                found = body
+        return found
+
+    def _state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        return {"command": COMMAND, "watch": self.name, "phase": "state", "state": state}
+
+    def _resume(self) -> Watch:
+        """The watch as the ledger has it; writes the first state where there is none."""
+        at, state = 0, None
+        for entry in self.ledger.entries("run"):
+            if _is(entry.body, self.name) and entry.body["phase"] == "state":
+                at, state = entry.seq, entry.body["state"]
+        self._seen, self._since, self._stale = Seen(), 0, False
+        if state is None:
+            state = json.loads(json.dumps(self._make().state(), sort_keys=True))
+            self.ledger.append("run", self._state(state))
+            return Watch.restored(state)  # as a restart would read it, to the order of its keys
+        watch = Watch.restored(state)
+        for entry in self.ledger.entries("event"):
+            if entry.body.get("run") != self.name:
+                continue
+            event = from_dict(Event, entry.body)
+            self._seen.again(event.id)
+            if entry.seq > at:
+                watch.observe(event)
+                self._since += 1
+        return watch
+
+
+def watches(ledger: Ledger) -> dict[str, Watch]:
+    """Every watch that this ledger keeps, as it is now.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    names = {str(e.body.get("watch")) for e in ledger.entries("run") if e.body.get("command") == COMMAND}
+    return {name: LedgerWatch(ledger, name, _none).watch for name in sorted(names)}
+
+
+def alarms_of(ledger: Ledger, name: str) -> Iterable[Alarm]:
+    """All alarms of a watch, in their order."""
+    for entry in ledger.entries("finding"):
+        if entry.body.get("run") == name and "alarm" in entry.body:
+            yield Alarm.from_dict(entry.body["alarm"])
+
+
+def _none() -> Watch:
+    raise LedgerError("no such watch")
+
+
+def _runs(ledger: Ledger, name: str) -> Iterable[Mapping[str, Any]]:
+    return (e.body for e in ledger.entries("run") if _is(e.body, name))
+
+
+def _is(body: Mapping[str, Any], name: str) -> bool:
+    return body.get("command") == COMMAND and body.get("watch") == name and "phase" in body
+
+
+def _unkept(body: Mapping[str, Any]) -> str:
+    """Why can the ledger not keep this? Empty where it can."""
+    try:
+        json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"not JSON: {error}"
+    return ""
