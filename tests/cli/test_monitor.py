@@ -139,6 +139,11 @@ def test_an_id_counts_once_and_no_id_is_never_merged(here: Callable[..., Done], 
         ({"e": "good", "b": "good", "c": "decisions = 1"}, 2, "decisions = 1"),
         ({"e": "good", "b": "good", "c": "decision = 1"}, 2, "did you mean decisions?"),
         ({"e": "good", "b": "good", "c": "a = ["}, 2, "not TOML"),
+        (
+            {"e": "good", "b": "good", "c": '[[feature]]\nname = "x"\nkind = "rate"\nattribute = "rsky"'},
+            2,
+            "feature 'x' makes no stream: no decision of the baseline has it",
+        ),
     ],
 )
 def test_what_cannot_run_says_so_on_one_line(

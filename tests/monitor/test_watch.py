@@ -241,3 +241,10 @@ def test_names_made_up_by_agents_do_not_fill_the_memory(monkeypatch: pytest.Monk
         watch.observe(decision(i, agent=f"agent-{i}", size=1.0))
     assert len(watch.agents) == 5
     assert watch.counts["beyond the most agents"] == 15
+
+
+def test_a_baseline_that_is_too_short_is_learnt_on() -> None:
+    watch = Watch.learn(Plan.read({"learn": 100}), list(decisions(15, 0)))
+    assert not watch.streams()
+    assert watched(decisions(85, 1, start=15), watch) == []
+    assert len(watch.streams()) == 3

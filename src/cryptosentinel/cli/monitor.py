@@ -170,6 +170,8 @@ def summary(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"  and {len(alarms) - MOST_LINES} more")
     for agent, n in list(document["without_baseline"].items())[:MOST_LINES]:
         lines.append(f"  not watched: {agent!r} has no baseline; its {n} decisions are too few to learn from")
+    for agent, reasons in document["left_out"].items():
+        lines += [f"  no stream: {agent}: {name} ({why})" for name, why in list(reasons.items())[:MOST_LINES]]
     for stream in streams:
         for what, n in stream["counts"].items():
             lines.append(f"  {stream['agent']}: {stream['stream']}: {n} {what}")

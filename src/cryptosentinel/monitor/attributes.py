@@ -11,6 +11,8 @@ from cryptosentinel.types import Event
 MISSING = object()
 MOST_ATTRIBUTES = 200
 DEEPEST = 4
+LONGEST = 1000
+MOST_INTEGER = 10**300  # longer ones some readers of JSON refuse
 
 
 def attributes_of(event: Event) -> Mapping[str, Any]:
@@ -72,3 +74,18 @@ def flat(attributes: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Ite
             count += 1
             if count >= MOST_ATTRIBUTES:
                 return
+
+
+def finite(value: Any, depth: int = 0) -> Any:
+    """The same as JSON has it: infinity becomes the largest number there is, NaN nothing, other objects their text.
+
+    >>> finite({"a": float("inf"), "b": [float("nan"), 1]})
+    {'a': 1e+300, 'b': [None, 1]}
+    """
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) > MOST_INTEGER):
+        return number_of(value)
+    if isinstance(value, Mapping) and depth < DEEPEST:
+        return {str(name): finite(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list | tuple) and depth < DEEPEST:
+        return [finite(inner, depth + 1) for inner in value]
+    return value if value is None or isinstance(value, str | int) else repr(value)[:LONGEST]

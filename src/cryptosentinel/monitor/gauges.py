@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cryptosentinel.monitor.attributes import MISSING, number_of, value_at
+from cryptosentinel.monitor.attributes import MISSING, finite, number_of, value_at
 from cryptosentinel.monitor.plan import Feature
 from cryptosentinel.monitor.recent import Change
 from cryptosentinel.monitor.wording import Wording
@@ -170,4 +170,5 @@ def _plain(value: Any) -> Any:
     """A value that JSON keeps and that can be compared."""
     if value is MISSING:
         return "(missing)"
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)[:200]
+    value = finite(value)
+    return value if isinstance(value, str | int | float | None) else repr(value)[:200]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from cryptosentinel.errors import DataError
 from cryptosentinel.monitor.alarm import Alarm
-from cryptosentinel.monitor.attributes import attributes_of
+from cryptosentinel.monitor.attributes import attributes_of, finite
 from cryptosentinel.monitor.budget import RULES
 from cryptosentinel.monitor.gauges import Gauge
 from cryptosentinel.monitor.infer import features_of
@@ -79,6 +80,8 @@ class Watch:
         for name, events in decided.items():
             made.agents[name] = agent = _Agent()
             made._settle(name, agent, events)
+            if not agent.streams and len(events) < plan.learn:
+                agent.waiting = [_kept(e) for e in events]  # too few for now: it is learnt from these and what comes
         return made
 
     def observe(self, event: Event) -> list[Alarm]:
@@ -98,7 +101,7 @@ class Watch:
             agent = self.agents[event.agent] = _Agent()
         agent.decisions += 1
         if agent.waiting is not None:
-            agent.waiting.append(event)
+            agent.waiting.append(_kept(event))
             if len(agent.waiting) >= self.plan.learn:
                 self._settle(event.agent, agent, agent.waiting)
             return []
@@ -148,6 +151,7 @@ class Watch:
     def _settle(self, name: str, agent: _Agent, events: Sequence[Event]) -> None:
         """From what was seen to streams."""
         agent.waiting = None
+        agent.left_out = {}
         declared = bool(self.plan.features)
         features = list(self.plan.features)
         if not declared:
@@ -179,7 +183,7 @@ class Watch:
             "agents": {
                 name: {
                     "decisions": agent.decisions, "left_out": agent.left_out,
-                    "waiting": None if agent.waiting is None else [_kept(e) for e in agent.waiting],
+                    "waiting": None if agent.waiting is None else [asdict(e) for e in agent.waiting],
                     "gauges": [{"feature": g.feature.model_dump(mode="json")} | g.state() for g in agent.gauges],
                     "streams": [[*key, stream.state()] for key, stream in agent.streams.items()],
                 }
@@ -214,9 +218,6 @@ class Watch:
         return made
 
 
-def _kept(event: Event) -> dict[str, Any]:
-    """An event that waits, as JSON."""
-    return {
-        "id": event.id, "time": event.time, "run_id": event.run_id, "agent": event.agent, "kind": event.kind,
-        "sender": event.sender, "recipient": event.recipient, "body": {"attributes": dict(attributes_of(event))},
-    }  # fmt: skip
+def _kept(event: Event) -> Event:
+    """An event that waits, with nothing in it that JSON cannot keep."""
+    return replace(event, body={"attributes": finite(attributes_of(event))})

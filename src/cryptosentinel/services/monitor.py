@@ -93,6 +93,10 @@ def learn_watch(baseline: Sequence[Path], plan: Plan) -> tuple[Watch, Intake]:
     watch = Watch.learn(plan, intake.decisions_of(baseline))
     if not intake.decisions:
         raise no_readable_row(baseline, intake.rejects)
+    for feature in plan.features:
+        if not any(g.feature.name == feature.name for agent in watch.agents.values() for g in agent.gauges):
+            reasons = sorted({v for a in watch.agents.values() for k, v in a.left_out.items() if k == feature.name})
+            raise ConfigError(f"feature {feature.name!r} makes no stream: {'; '.join(reasons) or 'nothing to measure'}")
     if not watch.streams():
         raise MonitorError(f"the baseline makes no stream: {_why_not(watch)}")
     return watch, intake
@@ -310,7 +314,7 @@ def describe(watch: Watch, alarms: Sequence[Alarm], intake: Intake, learnt: Inta
                 "decisions": s.decisions, "peak_evidence": s.peak, "threshold": full, "alarms": len(mine),
                 "alarming": s.alarming, "counts": counts.get(s.feature, {}),
             })  # fmt: skip
-    waiting = {n: a.decisions for n, a in watch.agents.items() if a.waiting is not None}
+    waiting = {n: a.decisions for n, a in watch.agents.items() if a.waiting is not None and a.decisions}
     rejects = [*(learnt.rejects if learnt else []), *intake.rejects]
     return {
         "kind": "monitor",
@@ -334,8 +338,9 @@ def _why_not(watch: Watch) -> str:
     """Why nobody is watched, on one line."""
     said = []
     for name, agent in islice(watch.agents.items(), 5):
-        if agent.waiting is not None:
-            said.append(f"{name!r} has no baseline and {agent.decisions} of {watch.plan.learn} decisions to learn from")
+        if agent.waiting is not None and not agent.left_out:
+            n = len(agent.waiting)
+            said.append(f"{name!r} has no baseline and {n} of {watch.plan.learn} decisions to learn from")
         elif agent.left_out:
             said.append(f"{name!r}: " + ", ".join(f"{k} {v}" for k, v in islice(agent.left_out.items(), 5)))
     return "; ".join(said) or "no attributes"
