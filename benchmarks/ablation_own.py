@@ -55,8 +55,8 @@ def measured(task: str, attack: str, ordinary: int, rate: float, seed: int) -> l
         flags = outcome.flagging(mix, found.flagged, found.hypotheses)
         cells.append(
             {"task": task, "attack": attack, "seed": seed, "without": " ".join(left_out[0]) if left_out else "",
-             "poison": int((mix.kind == mixes.POISON).sum()), "found": ranked["found"], "flagged": flags["flagged_poison"],
-             "clean_flagged": flags["flagged_background"] + flags["flagged_hard"]}
+             "poison": int((mix.kind == mixes.POISON).sum()), "found": ranked["found"],
+             "flagged": flags["flagged_poison"], "clean_flagged": flags["flagged_background"] + flags["flagged_hard"]}
         )  # fmt: skip
     return cells
 

@@ -58,7 +58,8 @@ def main() -> int:
             timings.append(watched("polars parses the file", [sys.executable, "-c", PARSE, str(file)]) | {"rows": rows})
             if rows <= 1_000_000:
                 timings += [other(name, options.others, file, Path(folder)) | {"rows": rows} for name in OTHERS]
-    made = runs.provenance("scan_large.py", {"rows": options.rows, "repeats": options.repeats}, (*runs.PACKAGES, "pyarrow", "ray"))
+    decide = {"rows": options.rows, "repeats": options.repeats}
+    made = runs.provenance("scan_large.py", decide, (*runs.PACKAGES, "pyarrow", "ray"))
     result = {"benchmark": "scan_large", "made": made, "load_before": load, "targets": targets, "timings": timings}
     runs.write_result(options.out, result)
     if options.out.resolve() == runs.RESULTS / "scan_large.json":
