@@ -248,3 +248,20 @@ def test_a_baseline_that_is_too_short_is_learnt_on() -> None:
     assert not watch.streams()
     assert watched(decisions(85, 1, start=15), watch) == []
     assert len(watch.streams()) == 3
+
+
+def called(n: int, tool: str, **arguments: Any) -> Event:
+    body = {"tool": tool, "arguments": json.dumps(arguments) if n % 2 else arguments}
+    return Event(f"c{n}", float(n), "", "Trader", "tool_call", "Trader", "dex", body)
+
+
+def test_tool_calls_are_watched_where_the_plan_says_so() -> None:
+    calls = [called(n, "price" if n % 3 else "swap", amount=n % 7, to=f"0x{n % 5}") for n in range(300)]
+    assert not Watch.learn(Plan(), calls).streams()
+    watch = Watch.learn(Plan.read({"kinds": ["decision", "tool_call"]}), calls)
+    assert {s.name for s in watch.streams()} == {"tool", "arguments.amount", "arguments.to"}
+    alarms = watched([called(n, "transfer", amount=500, to="0xeve") for n in range(40)], watch)
+    assert {"tool", "arguments.to"} <= {a.stream for a in alarms}
+    odd = Event("x", 0.0, "", "Trader", "tool_call", "Trader", "dex", {"tool": ["?"], "arguments": "[" * 10_000})
+    watch.observe(odd)
+    json.dumps(watch.state(), allow_nan=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +17,20 @@ MOST_INTEGER = 10**300  # longer ones some readers of JSON refuse
 
 
 def attributes_of(event: Event) -> Mapping[str, Any]:
-    """The attributes of a decision; of any other event none."""
+    """The attributes of a decision; of a tool call `tool` and `arguments`; of any other event none.
+
+    >>> body = {"tool": "swap", "arguments": '{"amount": 5}'}
+    >>> attributes_of(Event("1", 0.0, "r", "Trader", "tool_call", "Trader", "dex", body))
+    {'tool': 'swap', 'arguments': {'amount': 5}}
+    """
+    if event.kind == "tool_call":
+        given = event.body.get("arguments")
+        if isinstance(given, str):
+            try:
+                given = json.loads(given)
+            except (ValueError, RecursionError):
+                given = None
+        return {"tool": event.body.get("tool", event.body.get("name", "")), "arguments": given}
     found = event.body.get("attributes") if event.kind == "decision" else None
     return found if isinstance(found, Mapping) else {}
 

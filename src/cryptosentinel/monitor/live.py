@@ -67,7 +67,8 @@ class Live:
     def alarms(self, event: Event) -> dict[str, bool]:
         """Which streams of this event's agent have their alarm on? A decision counts first, if it is new."""
         with self._lock:
-            found = [] if event.kind != "decision" or self._seen.again(event.id) else self.watch.observe(event)
+            counts = event.kind in self.watch.plan.kinds and not self._seen.again(event.id)
+            found = self.watch.observe(event) if counts else []
             on = self.watch.alarms(event)
         for alarm in found:
             if self._told is not None:

@@ -74,6 +74,7 @@ class Plan(BaseModel):
         confidence: that a stream's baseline bounds hold.
         recursion: "e-sr" or "e-cusum".
         multiplicity: "e-bh": streams of an agent that change together alarm together; "share": each on its own.
+        kinds: which events count: decisions, tool calls (their attributes are `tool` and `arguments.NAME`) or both.
         learn: an agent without a baseline is taken as it is in its first so many decisions.
         features: what is measured; none: one stream for each attribute, by its type.
 
@@ -93,6 +94,7 @@ class Plan(BaseModel):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
     recursion: Recursion = "e-sr"
     multiplicity: Literal["e-bh", "share"] = "e-bh"
+    kinds: Annotated[tuple[Literal["decision", "tool_call"], ...], Field(min_length=1)] = ("decision",)
     learn: Annotated[int, Field(ge=20, le=100_000)] = 500
     features: tuple[Feature, ...] = ()
 

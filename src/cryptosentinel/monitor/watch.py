@@ -72,7 +72,7 @@ class Watch:
         """
         decided: dict[str, list[Event]] = {}
         for event in baseline:
-            if event.kind == "decision":
+            if event.kind in plan.kinds:
                 decided.setdefault(event.agent, []).append(event)
         n = sum(map(len, decided.values()))
         times = [e.time for events in decided.values() for e in events]
@@ -85,8 +85,8 @@ class Watch:
         return made
 
     def observe(self, event: Event) -> list[Alarm]:
-        """Take an event in; returns the alarms that it set off, most often none. Only decisions count."""
-        if event.kind != "decision":
+        """Take an event in; returns the alarms that it set off, most often none. Events of other kinds do not count."""
+        if event.kind not in self.plan.kinds:
             return []
         self.counts["decisions"] += 1
         if event.time < self.newest:
@@ -220,4 +220,5 @@ class Watch:
 
 def _kept(event: Event) -> Event:
     """An event that waits, with nothing in it that JSON cannot keep."""
-    return replace(event, body={"attributes": finite(attributes_of(event))})
+    found = finite(attributes_of(event))
+    return replace(event, body={"attributes": found} if event.kind == "decision" else found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -40,8 +40,8 @@ class Intake:
     rejected: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
-    def decisions_of(self, paths: Sequence[Path]) -> Iterator[Event]:
-        """The decisions of these files, each id once.
+    def decisions_of(self, paths: Sequence[Path], kinds: Collection[str] = ("decision",)) -> Iterator[Event]:
+        """The decisions of these files, or events of other kinds that count, each id once.
 
         Raises:
             DataError: as `read_events`.
@@ -55,7 +55,7 @@ class Intake:
                 continue
             event, own = read
             self.events += 1
-            if event.kind != "decision":
+            if event.kind not in kinds:
                 continue
             if own and seen.again(event.id):
                 self.duplicates += 1
@@ -90,7 +90,7 @@ def learn_watch(baseline: Sequence[Path], plan: Plan) -> tuple[Watch, Intake]:
         MonitorError: no stream could be made, so nothing would be watched.
     """
     intake = Intake()
-    watch = Watch.learn(plan, intake.decisions_of(baseline))
+    watch = Watch.learn(plan, intake.decisions_of(baseline, plan.kinds))
     if not intake.decisions:
         raise no_readable_row(baseline, intake.rejects)
     for feature in plan.features:
@@ -136,7 +136,7 @@ def replay_events(
     watch, learnt = learn_watch(baseline, plan)
     intake = Intake()
     alarms: list[Alarm] = []
-    for event in intake.decisions_of(events):
+    for event in intake.decisions_of(events, plan.kinds):
         found = watch.observe(event)
         alarms += found
         if on_observed is not None:
@@ -199,7 +199,7 @@ def keep_events(
     intake, came = Intake(), set[str]()
     refused: list[str] = []
     told = alerts.sync()
-    decisions = intake.decisions_of(events)
+    decisions = intake.decisions_of(events, kept.watch.plan.kinds)
     while batch := list(islice(decisions, BATCH)):
         taken = kept.take(batch)
         came.update(event.id for event in batch)

@@ -79,7 +79,7 @@ class LedgerWatch:
             LedgerError: the decision could not be kept.
         """
         with self._lock:
-            if event.kind == "decision":
+            if event.kind in self.watch.plan.kinds:
                 self._take([event])
             return self.watch.alarms(event)
 
@@ -96,8 +96,8 @@ class LedgerWatch:
                 duplicates += 1
                 continue
             body = to_dict(event) | {"run": self.name}
-            if (fault := _unkept(body)) or event.kind != "decision":
-                refused.append(f"{event.id[:80]}: {fault or f'a {event.kind} is no decision'}")
+            if (fault := _unkept(body)) or event.kind not in self.watch.plan.kinds:
+                refused.append(f"{event.id[:80]}: {fault or f'a {event.kind} is not watched'}")
                 continue
             self._seen.again(event.id)
             new += 1
