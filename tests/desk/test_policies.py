@@ -86,9 +86,9 @@ def test_any_answer_of_a_tool_can_be_read(name: str, answers: list[str], task: s
 def test_the_instructions_are_followed_not_known() -> None:
     role = ROLES["MarketAnalyst"]
     table = {
-        "indicators": "SOL rsi 33 band lower volatility 0.8",
-        "liquidity": "SOL deep depth 9",
-        "check_tokens": "SOL safe audited",
+        "indicators": "SOL: rsi 33 band lower volatility 0.8",
+        "liquidity": "SOL: deep depth 9",
+        "check_tokens": "SOL: safe audited",
     }
     for threshold, expected in (("30", "HOLD"), ("40", "BUY")):
         system = role.instructions.replace("- oversold: 30", f"- oversold: {threshold}")
@@ -96,7 +96,7 @@ def test_the_instructions_are_followed_not_known() -> None:
         asked = role.policy(messages)
         calls = tuple(ToolCall(c.name, c.name, c.arguments) for c in asked.tool_calls)
         messages.append(Message("assistant", "", "", calls))
-        messages += [Message("tool", table.get(c.name, "SOL no news"), c.name, (), c.id) for c in calls]
+        messages += [Message("tool", table.get(c.name, "SOL: no news"), c.name, (), c.id) for c in calls]
         assert role.policy(messages).text.startswith(expected)
     bare = [Message("system", "You are nobody."), *messages[1:]]
     assert role.policy(bare).text == "My instructions name no thresholds."

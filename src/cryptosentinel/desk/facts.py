@@ -70,6 +70,12 @@ class Facts:
         return False
 
 
+def sold(event: Event) -> str:
+    """Which symbol does this call give away?"""
+    given = event.body.get("arguments")
+    return str(given.get("token_in")) if isinstance(given, Mapping) else ""
+
+
 def traded(event: Event) -> str:
     """Which symbol does this call buy? Empty: it is no purchase.
 

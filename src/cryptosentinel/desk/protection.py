@@ -103,7 +103,7 @@ def protect(team: Team, floor: Floor, defences: Collection[str] = DEFENCES, ledg
     text = "\n".join(files("cryptosentinel.desk").joinpath(page).read_text("utf-8") for page in pages)
     facts = Facts(floor)
     alarmed: list[Alarm] = []
-    monitor = DeskMonitor(alarmed.append) if "monitor" in chosen else None
+    monitor = DeskMonitor(floor.market, alarmed.append) if "monitor" in chosen else None
     observer = DeskObserver(
         RuleBook.parse(text) if text else None,
         Guard() if "guard" in chosen else None,

@@ -7,27 +7,29 @@ from dataclasses import replace
 from functools import lru_cache
 
 from cryptosentinel.agentspec.context import tool_of
-from cryptosentinel.desk.facts import traded
+from cryptosentinel.desk.facts import sold, traded
 from cryptosentinel.desk.floor import Floor
+from cryptosentinel.desk.market.candles import MarketData
 from cryptosentinel.desk.market.listings import BY_SYMBOL
 from cryptosentinel.desk.market.paper import PaperMarket
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
 from cryptosentinel.desk.policy.trader import NAME as TRADER
 from cryptosentinel.desk.recommendation import parse
 from cryptosentinel.desk.schedule import MEETINGS_A_DAY, time_of
-from cryptosentinel.desk.situations import screen, situation
+from cryptosentinel.desk.situations import quote, screen, situation
+from cryptosentinel.errors import DataError
 from cryptosentinel.monitor import Alarm, Live, Plan, Watch
 from cryptosentinel.monitor.plan import Feature
 from cryptosentinel.types import Event
 
 BASELINE_SEEDS, BASELINE_DAYS = (9001, 9002, 9003), 30
 DECISIONS = 10_000  # one false alarm in so many, on average
-THIN = "low_liquidity"
+THIN, UNSUPPORTED = "low_liquidity", "unsupported"
 PLAN = Plan(
     decisions=DECISIONS,
     features=(
         Feature(name="low-liquidity buys", kind="rate", attribute=THIN, where={"action": "BUY"}, direction="up"),
-        Feature(name="action", kind="categories", attribute="action"),
+        Feature(name="unsupported advice", kind="rate", attribute=UNSUPPORTED, direction="up"),
     ),
 )
 
@@ -35,12 +37,14 @@ PLAN = Plan(
 class DeskMonitor:
     """What the observer asks at every event: has the analyst or the Trader changed?
 
-    The analyst's recommendations and the Trader's swaps are the decisions. What they are about is looked up here; an
-    agent cannot call a thin market deep.
+    The analyst's recommendations and the Trader's swaps are the decisions. Whether what they buy is liquid, and whether
+    the indicators call for it, is looked up here; an agent cannot call a thin market deep. What they trade is none:
+    that changes with the market, which is nobody's fault.
     """
 
-    def __init__(self, on_alarm: Callable[[Alarm], None] | None = None) -> None:
+    def __init__(self, market: MarketData, on_alarm: Callable[[Alarm], None] | None = None) -> None:
         """Learn how honest agents decide."""
+        self.market = market
         self.live = Live(Watch.learn(PLAN, baseline()), on_alarm)
         self._advised: set[str] = set()
 
@@ -63,18 +67,28 @@ class DeskMonitor:
             if advice is None or event.run_id in self._advised:
                 return None
             self._advised.add(event.run_id)
-            return decided(event, agent, advice.symbol, advice.action)
+            return decided(self.market, event, agent, advice.symbol, advice.action)
         if agent == TRADER and event.kind == "tool_call" and tool_of(event) == "execute_swap":
             symbol = traded(event)
-            return decided(event, agent, symbol, "BUY" if symbol else "SELL")
+            return decided(self.market, event, agent, *((symbol, "BUY") if symbol else (sold(event), "SELL")))
         return None
 
 
-def decided(event: Event, agent: str, symbol: str, action: str) -> Event:
+def decided(market: MarketData, event: Event, agent: str, symbol: str, action: str) -> Event:
     """This event as a decision of this agent about this symbol."""
     listing = BY_SYMBOL.get(symbol)
     thin = action == "BUY" and (listing is None or not listing.deep)
-    return replace(event, agent=agent, kind="decision", body={"attributes": {"action": action, THIN: thin}})
+    unsupported = action != "HOLD" and signal(market, symbol, int(event.time)) != action
+    about = {"action": action, THIN: thin, UNSUPPORTED: unsupported}
+    return replace(event, agent=agent, kind="decision", body={"attributes": about})
+
+
+def signal(market: MarketData, symbol: str, now: int) -> str:
+    """What do the indicators call for? Nothing where there are no usable prices."""
+    try:
+        return quote(market, symbol, now).signal
+    except DataError:
+        return "HOLD"
 
 
 @lru_cache(maxsize=1)
@@ -89,7 +103,7 @@ def baseline() -> tuple[Event, ...]:
             seen = situation(market, screen(market, symbols, now), now)
             event = Event(f"{seed}-{number}", float(now), "", "", "message", "", "", {})
             symbol, action = seen.expected()
-            found.append(decided(event, ANALYST, symbol, action))
+            found.append(decided(market, event, ANALYST, symbol, action))
             if action != "HOLD":
-                found.append(decided(replace(event, id=f"{event.id}-swap"), TRADER, symbol, action))
+                found.append(decided(market, replace(event, id=f"{event.id}-swap"), TRADER, symbol, action))
     return tuple(found)

@@ -88,10 +88,10 @@ def say(text: str) -> Message:
 def rows(text: str, symbols: Iterable[str]) -> dict[str, str]:
     r"""The line of each symbol in a tool's answer; those that have none, or an error, are left out.
 
-    >>> rows("SOL rsi 24 band lower\nADA error: gap", ["SOL", "ADA"])
+    >>> rows("SOL: rsi 24 band lower\nADA: error: gap", ["SOL", "ADA"])
     {'SOL': 'rsi 24 band lower'}
     """
-    found = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
     return {s: found[s] for s in symbols if s in found and not found[s].startswith("error:")}
 
 

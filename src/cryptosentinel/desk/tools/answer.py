@@ -46,6 +46,6 @@ def lines(symbols: Any, describe: Callable[[str], str]) -> str:
 
 def _line(name: str, describe: Callable[[str], str]) -> str:
     try:
-        return f"{name} {describe(name)}"
+        return f"{name}: {describe(name)}"
     except DataError as error:
-        return f"{name} {ERROR}{error}"
+        return f"{name}: {ERROR}{error}"
