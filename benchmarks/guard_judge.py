@@ -28,14 +28,20 @@ from cryptosentinel.guard.events import tool_of
 from cryptosentinel.guard.guard import Guard
 from cryptosentinel.guard.judge import Budget
 from cryptosentinel.guard.scorer import Scores
-from cryptosentinel.guard.semantic import Cascade, SemanticGuard
+from cryptosentinel.guard.semantic import Cascade, SemanticGuard, untraced
 from cryptosentinel.guard.traces import steps
 from cryptosentinel.llm import HTTPAsker
 from cryptosentinel.metrics import wilson
 from cryptosentinel.policy import SEVERITY
 
 PARTS = ("agentdojo", "asb", "asb_planning_backdoor", "rjudge", "assebench", "taubench_airline", "tradetrap_steps")
-LOWS = (0.0, 0.05, 0.1, 0.2, 0.3)
+CASCADES: dict[str, Cascade] = {
+    "every call and decision": Cascade(low=0.0),
+    "default: score >= 0.1, or a value without a source": Cascade(),
+    "score >= 0.1": Cascade(untraced=False),
+    "score >= 0.3": Cascade(low=0.3, untraced=False),
+}
+OVER_HTTP = tuple(CASCADES)[:3]
 MISSABLE = ("attack_succeeded",)
 Doc = dict[str, Any]
 
@@ -49,6 +55,7 @@ class Step:
     kinds: tuple[str, ...]
     tools: tuple[str, ...]
     scores: Scores
+    is_untraced: bool
     is_held: bool
 
 
@@ -77,13 +84,12 @@ def main() -> int:
     for part in options.parts:
         rows = list(_rows(data, part))
         traces = [_judged(row, place) for place, row in enumerate(rows)]
-        counted += [_counted(part, traces, low) for low in LOWS]
-        for low in (0.0, Cascade().low):
-            asked.append(_asked(part, _spread(rows, options.sample), low, options.latency_s))
+        counted += [_counted(part, traces, name) for name in CASCADES]
+        for name in OVER_HTTP:
+            asked.append(_asked(part, _spread(rows, options.sample), name, options.latency_s))
             runs.say(str(asked[-1]))
     made = runs.provenance("guard_judge.py", {"parts": options.parts, "sample": options.sample})
-    result = {"benchmark": "guard_judge", "made": made, "load_before": load, "cascade": {"low": Cascade().low},
-              "counted": counted, "asked": asked}  # fmt: skip
+    result = {"benchmark": "guard_judge", "made": made, "load_before": load, "counted": counted, "asked": asked}
     runs.write_result(options.out, result)
     if options.out == runs.RESULTS / "guard_judge.json":
         tables.fill(runs.ROOT / "docs" / "benchmarks.md", "guard-judge", page(result))
@@ -93,7 +99,7 @@ def main() -> int:
 def page(result: Mapping[str, Any]) -> str:
     """The tables of the page."""
     cost = [
-        (a["part"], "every consequential step" if a["low"] == 0 else f"local score >= {a['low']:g}", a["events"],
+        (a["part"], a["cascade"], a["events"],
          f"{a['calls_per_1000_events']:.1f}", f"{a['prompt_tokens_per_1000_events']:,.0f}",
          f"{a['completion_tokens_per_1000_events']:,.0f}", a["errors"], a["verdicts_changed"])
         for a in result["asked"]
@@ -101,11 +107,11 @@ def page(result: Mapping[str, Any]) -> str:
     head = ("traces", "asked about", "events", "calls per 1,000 events", "prompt tokens", "completion tokens", "errors",
             "verdicts changed")  # fmt: skip
     reach = [
-        (c["part"], f"{c['low']:g}", c["events"], f"{c['questions_per_1000_events']:.1f}", c.get("hijacks", "-"),
+        (c["part"], c["cascade"], c["events"], f"{c['questions_per_1000_events']:.1f}", c.get("hijacks", "-"),
          c.get("missed", "-"), _share(c["reach"]))
         for c in result["counted"]
     ]  # fmt: skip
-    heads = ("traces", "asked from", "events", "questions per 1,000 events", "hijacks", "missed locally",
+    heads = ("traces", "asked about", "events", "questions per 1,000 events", "hijacks", "missed locally",
              "of these asked about in time")  # fmt: skip
     return "\n\n".join(
         [
@@ -140,17 +146,18 @@ def _judged(row: Mapping[str, Any], place: int) -> Trace:
         if events:
             found = guard.assess(events)
             kinds, tools = tuple(e.kind for e in events), tuple(tool_of(e) for e in events)
+            loose = untraced(events, guard.conversation(run))
             is_held = SEVERITY[found.verdict.action] >= SEVERITY["hold"]
-            seen.append(Step(message, len(events), kinds, tools, found.scores, is_held))
+            seen.append(Step(message, len(events), kinds, tools, found.scores, loose, is_held))
     return Trace(str(row.get("label", "")), row.get("harmful_step"), tuple(seen))
 
 
-def _counted(part: str, traces: Sequence[Trace], low: float) -> Doc:
-    """How many questions does a cascade from this score on ask, and how many of the misses would it see in time?"""
-    cascade = Cascade(low=low)
+def _counted(part: str, traces: Sequence[Trace], name: str) -> Doc:
+    """How many questions does this cascade ask, and how many of the misses would it see in time?"""
+    cascade = CASCADES[name]
     totals: Counter[str] = Counter()
     for trace in traces:
-        hits = [s for s in trace.steps if not s.is_held and cascade.asks(s.scores, s.kinds, s.tools)]
+        hits = [s for s in trace.steps if not s.is_held and cascade.asks(s.scores, s.kinds, s.tools, s.is_untraced)]
         totals["events"] += sum(s.events for s in trace.steps)
         totals["consequential steps"] += sum(bool({"tool_call", "decision"} & set(s.kinds)) for s in trace.steps)
         totals["questions"] += len(hits)
@@ -162,10 +169,17 @@ def _counted(part: str, traces: Sequence[Trace], low: float) -> Doc:
                 totals["missed, asked about in time"] += any(s.message <= harm for s in hits)
     per = 1_000 * totals["questions"] / max(totals["events"], 1)
     reach = wilson(totals["missed, asked about in time"], totals["missed"]).as_dict() if totals["missed"] else None
-    return {"part": part, "low": low, "traces": len(traces), **totals, "questions_per_1000_events": per, "reach": reach}
+    return {
+        "part": part,
+        "cascade": name,
+        "traces": len(traces),
+        **totals,
+        "questions_per_1000_events": per,
+        "reach": reach,
+    }
 
 
-def _asked(part: str, rows: Sequence[Doc], low: float, latency_s: float) -> Doc:
+def _asked(part: str, rows: Sequence[Doc], name: str, latency_s: float) -> Doc:
     """What does a judge cost over HTTP on these rows, and does one that finds nothing change any verdict?"""
 
     def calm(question: str) -> Any:
@@ -175,7 +189,7 @@ def _asked(part: str, rows: Sequence[Doc], low: float, latency_s: float) -> Doc:
     with JudgeServer(calm, latency_s) as server:
         asker = HTTPAsker(server.url, "scripted")
         budget = Budget(questions=1_000_000, per_run=10_000)
-        guard = SemanticGuard(Guard(), asker, cascade=Cascade(low=low), budget=budget, cache=100_000)
+        guard = SemanticGuard(Guard(), asker, cascade=CASCADES[name], budget=budget, cache=100_000)
         alone = Guard()
         started = time.perf_counter()
         for place, row in enumerate(rows):
@@ -193,8 +207,8 @@ def _asked(part: str, rows: Sequence[Doc], low: float, latency_s: float) -> Doc:
         asker.close()
     per = 1_000 / max(events, 1)
     return {
-        "part": part, "low": low, "traces": len(rows), "events": events, "calls": usage.asked, "cached": usage.cached,
-        "errors": usage.errors + usage.refused, "verdicts_changed": changed,
+        "part": part, "cascade": name, "traces": len(rows), "events": events, "calls": usage.asked,
+        "cached": usage.cached, "errors": usage.errors + usage.refused, "verdicts_changed": changed,
         "calls_per_1000_events": usage.asked * per, "prompt_tokens_per_1000_events": usage.prompt_tokens * per,
         "completion_tokens_per_1000_events": usage.completion_tokens * per,
         "prompt_tokens_per_call": usage.prompt_tokens / max(usage.asked, 1),

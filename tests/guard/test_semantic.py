@@ -144,11 +144,25 @@ def test_whatever_is_written_stays_behind_its_bar(text: str, sender: str, tool: 
 def test_the_local_scores_decide_who_is_asked_about() -> None:
     for score, asked in ((0.0, False), (0.4, True), (0.9, False)):  # nothing; unsure; held anyway
         asker = ScriptedAsker(lambda messages: "{}")
-        guard = SemanticGuard(Local(score), asker, cascade=Cascade(low=0.1, high=0.5), has_controls=False)
+        guard = SemanticGuard(
+            Local(score), asker, cascade=Cascade(low=0.1, high=0.5, untraced=False), has_controls=False
+        )
         seen = guard.assess([pay()])
         assert bool(asker.asked) is asked, seen.scores
         guard.assess([event("message", "bot", "user", text="Done.", role="assistant")])
         assert len(asker.asked) in (0, 2)  # a wrong answer is repaired once; a message is not asked about
+
+
+def test_a_value_without_a_source_is_asked_about(served: Any) -> None:
+    server, asker = served(attentive("0x"))
+    guard = SemanticGuard(Local(0.0), asker, has_controls=False)
+    told(guard)
+    assert guard.assess([pay("the plumber")]).verdict.action == "allow"
+    assert not server.requests
+    assert guard.assess([pay("0x5a5a")]).verdict.action == "hold"
+    guard.assess([event("message", "user", "bot", text="Pay 0x77aa.", role="user")])
+    assert guard.assess([pay("0x77aa")]).verdict.action == "allow"
+    assert len(server.requests) == 1
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))

@@ -142,6 +142,13 @@ class Attached:
             found = {tool["function"]["name"]: tool for owner in self.owners for tool in described(owner.tools)}
             self.observer.open(session, list(found.values()))
 
+    def is_guards_own(self, owner: Any, name: str) -> bool:
+        """Is this one of the tools of a `SemanticGuardToolkit`? Of two tools with one name Agno takes the first."""
+        for tool in owner.tools if isinstance(owner.tools, list) else ():
+            if name in (tool.functions if isinstance(tool, Toolkit) else [getattr(tool, "__name__", name_of(tool))]):
+                return isinstance(tool, SemanticGuardToolkit)
+        return False
+
     def follow(self, hooks: Hooks) -> None:
         """Follow the agent's models. Agno gives an agent without one a model when it runs: that one is followed too."""
         for name, model in wrap(hooks, self._buffers).items():

@@ -56,6 +56,8 @@ class Hooks:
         """Judge the call; if it may happen, make it and judge the result."""
         if self.attached.canaries.met(function_name):
             return ANSWER  # the canary's own function must never run
+        if self.attached.is_guards_own(self.owner, function_name):
+            return function_call(**arguments)  # whoever asks the guard is not judged for what he asks about
         place = place_of(run_context)
         if self.attached.is_idle(agent or team):
             self._carry_out(Ruling("hold", (), "agno", f"Held. The tool was not run. Reason: {IDLE}."))
@@ -100,6 +102,8 @@ class Hooks:
 
     def inner(self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any) -> Any:
         """Let through what was judged, once, as it was judged; anything else is judged as a call of its own."""
+        if self.attached.is_guards_own(self.owner, function_name):
+            return function_call(**arguments)
         if _passed.get() == self._pass(function_name, arguments):
             _passed.set(None)
             return function_call(**arguments)
@@ -138,7 +142,7 @@ class Hooks:
         with turn.lock:
             if not turn.is_judged:
                 self.speech.sync(messages, place, asked)
-                calls = [(tool, given, call) for tool, given, call in calls_of(asked)]
+                calls = [c for c in calls_of(asked) if not self.attached.is_guards_own(self.owner, c[0])]
                 names = [digest(tool, given) for tool, given, _ in calls]
                 if name not in names:  # Agno reads "true" as a truth value: what the tool will get is judged too
                     calls, names = [*calls, (function_name, arguments, "")], [*names, name]

@@ -99,6 +99,8 @@ class Speech:
                 continue
             if message.role == "tool":
                 tool = str(message.tool_name or "tool")
+                if self.attached.is_guards_own(self.hooks.owner, tool):
+                    continue
                 if self.attached.shown.is_new(place.session, digest("tool", tool, text)):
                     body = {"tool": tool, "result": text, "run": place.root}
                     self.attached.observer.observe(made("tool_result", place.session, self.name, tool, self.name, body))

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptosentinel.errors import ConfigError, JudgeError
-from cryptosentinel.guard.conversation import Conversation
+from cryptosentinel.guard.conversation import Conversation, values_of
 from cryptosentinel.guard.events import tool_of
 from cryptosentinel.guard.guard import Assessment, Guard
 from cryptosentinel.guard.judge import REASON_CHARACTERS, Asker, Bench, Budget, Usage
 from cryptosentinel.guard.judge_controls import controls as known_answers
 from cryptosentinel.guard.judge_question import Opinion, name_of, question
+from cryptosentinel.guard.reading import normal, words
 from cryptosentinel.guard.scorer import Scores
+from cryptosentinel.guard.vocabulary import distinct
 from cryptosentinel.policy import SEVERITY, Policy
 from cryptosentinel.quoting import one_line
 from cryptosentinel.types import Event, EventKind, Finding, Ref
@@ -26,6 +28,8 @@ SOURCE, VERSION = "judge", 1
 class Cascade:
     """When is the judge asked? Where the highest local score lies in [low, high), and always for the tools of `always`.
 
+    `untraced`: also about a call that hands on an address, a link, an amount or an id that no principal has said. The
+    local checks see nothing odd in it if whoever planted it found words that they do not take for an order.
     `kinds` are the events that matter; a step without one is never asked about. What the guard holds by itself is not
     asked about either: the judge cannot lower it.
 
@@ -36,6 +40,7 @@ class Cascade:
     low: float = 0.1
     high: float = 1.0
     always: Collection[str] = ()
+    untraced: bool = True
     kinds: Collection[EventKind] = ("tool_call", "decision")
 
     def __post_init__(self) -> None:
@@ -43,12 +48,13 @@ class Cascade:
         if not 0.0 <= self.low <= self.high <= 1.0:
             raise ConfigError(f"cascade: 0 <= low <= high <= 1 is needed, got {self.low} and {self.high}")
 
-    def asks(self, scores: Scores, kinds: Collection[str], tools: Collection[str]) -> bool:
-        """Is the judge asked about a step with these scores, kinds of events and tools?"""
+    def asks(self, scores: Scores, kinds: Collection[str], tools: Collection[str], is_untraced: bool = False) -> bool:
+        """Is the judge asked about a step with these scores, kinds of events, tools, and a value without a source?"""
         if not set(kinds) & set(self.kinds):
             return False
         named = {t for tool in tools for t in (tool, tool.rpartition(".")[2])}
-        return bool(named & set(self.always)) or self.low <= max(_three(scores)) < self.high
+        unsure = self.low <= max(_three(scores)) < self.high or (self.untraced and is_untraced)
+        return unsure or bool(named & set(self.always))
 
 
 class SemanticGuard:
@@ -123,8 +129,7 @@ class SemanticGuard:
         """
         local = self.guard.assess(events)
         is_held = SEVERITY[local.verdict.action] >= SEVERITY["hold"]
-        wanted = self.cascade.asks(local.scores, [e.kind for e in events], [tool_of(e) for e in events])
-        if not is_asked and (is_held or not wanted):
+        if not is_asked and (is_held or not self._wants(events, local)):
             return local
         where = Ref("event", events[-1].id)
         try:
@@ -140,6 +145,10 @@ class SemanticGuard:
         worse = verdict if SEVERITY[verdict.action] > SEVERITY[local.verdict.action] else local.verdict
         return Assessment(scores, (*local.findings, found), worse)
 
+    def _wants(self, events: Sequence[Event], local: Assessment) -> bool:
+        is_untraced = self.cascade.untraced and untraced(events, self.guard.conversation(events[0].run_id))
+        return self.cascade.asks(local.scores, [e.kind for e in events], [tool_of(e) for e in events], is_untraced)
+
     def _consult(self, events: Sequence[Event], local: Assessment) -> tuple[Opinion, str]:
         run_id = events[0].run_id
         ids = {e.id for e in events}
@@ -152,6 +161,25 @@ class SemanticGuard:
         about = [t.index for t in turns if t.event.id in touched]
         notes = [f"{name_of(f.source)} {f.score:.2f}" for f in local.findings if f.score]
         return self._bench.ask(question(turns, step, notes, about), run_id)
+
+
+def untraced(events: Sequence[Event], conversation: Conversation) -> bool:
+    """Does a call or decision hand on an address, a link, an amount or an id that no principal has said?
+
+    >>> talk = Conversation("r")
+    >>> _ = talk.add(Event("1", 0.0, "r", "a", "message", "user", "a", {"text": "Pay a@b.example.", "role": "user"}))
+    >>> def pay(to): return [Event("2", 0.0, "r", "a", "tool_call", "a", "p", {"tool": "p", "arguments": {"to": to}})]
+    >>> untraced(pay("a@b.example"), talk), untraced(pay("c@d.example"), talk)
+    (False, True)
+    """
+    for event in events:
+        if event.kind in ("tool_call", "decision"):
+            for _, text in values_of(event):
+                for word in words(normal(text)):
+                    origin = conversation.word(word) if distinct(word) else None
+                    if distinct(word) and (origin is None or not origin.trusted):
+                        return True
+    return False
 
 
 def _three(of: Scores | Opinion) -> tuple[float, float, float]:
