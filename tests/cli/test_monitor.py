@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
@@ -181,6 +182,11 @@ def test_explain_shows_the_evidence_and_escapes_what_agents_say(
     page = (tmp_path / "x.html").read_text()
     assert "<svg" in page
     assert "<script" not in page
+    drawn = here("monitor", "explain", shown, "--baseline", base, "--stream", "asset", "--out", tmp_path / "x.svg")
+    assert drawn.code == 0
+    assert ElementTree.fromstring((tmp_path / "x.svg").read_text()).tag.endswith("svg")  # noqa: S314  our own
+    several = here("monitor", "explain", shown, "--baseline", base, "--out", tmp_path / "y.svg")
+    assert (several.code, "an SVG shows one stream, not 3" in several.err) == (2, True)
     missing = here("monitor", "explain", shown, "--baseline", base, "--stream", "no such")
     assert (missing.code, "known: Trader/asset" in missing.err) == (2, True)
 

@@ -99,7 +99,9 @@ def explain(
     config: Config = None,
     agent: Annotated[str, typer.Option(help="Only this agent's streams.")] = "",
     stream: Annotated[str, typer.Option(help="Only streams of this name.")] = "",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="An HTML page with a chart of each stream.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An HTML page with a chart of each stream; FILE.svg: one chart.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how the evidence of each stream grew, decision by decision, and what its alarms say.
@@ -110,13 +112,13 @@ def explain(
     """
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.files import atomic_write
-    from cryptosentinel.report.monitor import render_monitor, text_of
+    from cryptosentinel.report.monitor import render_monitor, svg_of, text_of
     from cryptosentinel.services.monitor import explain_events
 
     document = explain_events(events, baseline, config, agent=agent, stream=stream)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(out, render_monitor(document))
+        atomic_write(out, svg_of(document) if out.suffix == ".svg" else render_monitor(document))
     if as_json:
         emit_json(document)
     else:

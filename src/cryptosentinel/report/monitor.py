@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from cryptosentinel.errors import ConfigError
+from cryptosentinel.report.charts.evidence import evidence
 from cryptosentinel.report.page import render
 from cryptosentinel.report.text import plural
 
 MOST_STREAMS = 60
+STYLE = """svg { font: 13px sans-serif; background: #fff; color: #1b2230; } text { fill: #566074; }
+.grid { stroke: #e1e5ec; } .threshold { stroke: #1b2230; stroke-dasharray: 4 3; } .flagged { fill: #d4572f; }"""
 BARS = " ▁▂▃▄▅▆▇█"
 COLUMNS = 60
 
@@ -29,6 +33,21 @@ def render_monitor(doc: Mapping[str, Any]) -> str:
             f"streams, where the baselines' {doc['confidence']:.0%} bounds hold.",
         },
     )  # fmt: skip
+
+
+def svg_of(doc: Mapping[str, Any]) -> str:
+    """The chart of one stream as a file of its own.
+
+    Raises:
+        ConfigError: the document has several streams.
+    """
+    if len(doc["streams"]) != 1:
+        raise ConfigError(f"an SVG shows one stream, not {len(doc['streams'])}: name it with --agent and --stream")
+    stream = _stream(doc["streams"][0])
+    chart = str(evidence(stream["history"], stream["at"]))
+    return chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
+        "<title>", f"<style>{STYLE}</style><title>", 1
+    )
 
 
 def text_of(doc: Mapping[str, Any]) -> list[str]:
