@@ -3,8 +3,8 @@
 Every cell is a whole session of the real Agno team with its offline policies on the paper market: scenario x defences x
 seed, the seed choosing market, clients and the attack's variant. Goals are read off books and documents, never off a
 defence. Then clean sessions of 30 days with and without the defences: what is held, what it costs in money and time,
-and whether a seed gives the same session twice. Times are of the
-processor (without the sandbox of a trained analyst): the clock's depend on what runs beside it. Finished cells are kept, so that a run that was stopped goes on.
+and whether a seed gives the same session twice. Times are of the processor (without the sandbox of a trained analyst):
+the clock's depend on what runs beside it. Finished cells are kept, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations

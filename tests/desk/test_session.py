@@ -17,7 +17,7 @@ from cryptosentinel.desk.market.paper import PaperMarket
 from cryptosentinel.desk.meeting import Meeting
 from cryptosentinel.desk.record import Record
 from cryptosentinel.desk.run import goals, run_desk
-from cryptosentinel.errors import ConfigError, DataError, SentinelError
+from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.registry import lookup
 from cryptosentinel.types import Message
 
@@ -185,8 +185,3 @@ def test_a_tampered_document_is_seen_by_the_record() -> None:
     for text, loosened in ((Limits().text(), False), (Limits().text().replace("0.02", "0.3"), True), ("", False)):
         floor.documents["limits.txt"] = text
         assert Record.of(floor).loosened() is loosened
-
-
-def test_without_defences_attached_it_does_not_pretend() -> None:
-    with pytest.raises(SentinelError, match="--no-defence"):
-        run_desk(days=1)
