@@ -14,8 +14,9 @@ from cryptosentinel.types import Finding, Ref
 class Alarm:
     """A stream's behaviour has changed.
 
-    `time` is the event's own, `decision` counts the stream's. `evidence` reached `threshold`; unchanged,
-    all streams taken together do so once in `run_length_guarantee` decisions on average, or more rarely.
+    `time` is the event's own, `decision` counts the stream's numbers, each of them one `each` (a decision, an hour).
+    `evidence` reached `threshold`; where nothing has changed, all streams taken together do so once in
+    `run_length_guarantee` decisions on average, or more rarely.
     """
 
     time: Any
@@ -29,6 +30,7 @@ class Alarm:
     change: Change
     unit: str = ""
     decision: int = 0
+    each: str = "decision"
 
     def as_dict(self) -> dict[str, Any]:
         """One line of `monitor replay`."""
@@ -38,6 +40,7 @@ class Alarm:
             "run_length_guarantee": self.run_length_guarantee, "event": self.event,
             "decision": self.decision,
             "unit": self.unit,
+            "each": self.each,
             "change": self.change.as_dict() | {"sentence": self.sentence},
         }  # fmt: skip
 
@@ -48,7 +51,7 @@ class Alarm:
         unit = f" {self.unit}" if self.unit else ""
         what = f"'{c.category}' of " if c.category else ""
         side = f"at most {c.high:.3g}" if c.direction == "up" else f"at least {c.low:.3g}"
-        began = f"{'at least ' if c.open_start else ''}{c.began} decision{'s' if c.began != 1 else ''}"
+        began = f"{'at least ' if c.open_start else ''}{c.began} {self.each}{'s' if c.began != 1 else ''}"
         return (
             f"{self.agent}: {what}{self.stream} is {c.observed:.3g}{unit} over the last {began}, "
             f"where the baseline allows {side}"

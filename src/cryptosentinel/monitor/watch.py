@@ -144,7 +144,17 @@ class Watch:
                 shown = (clock, event.agent, stream.name, stream.detector.name, evidence, full * share)
                 gauge = next(g for g in agent.gauges if g.feature.name == stream.feature)
                 change = gauge.in_units(change)
-                found.append(Alarm(*shown, self.run_length, event.id, change, stream.unit, stream.decisions))
+                found.append(
+                    Alarm(
+                        *shown,
+                        self.run_length,
+                        event.id,
+                        change,
+                        stream.unit,
+                        stream.decisions,
+                        gauge.feature.per or "decision",
+                    )
+                )
         self.counts["alarms"] += len(found)
         return found
 
