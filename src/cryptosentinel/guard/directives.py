@@ -78,12 +78,13 @@ _FOLDED = re.compile(r"\\\s*\n\s*\\?")
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """One sentence that gives an order: where it stands, and how strongly it speaks to whoever reads it, in [0, 1]."""
+    """An order: where it stands, its strength in [0, 1], and the verb it begins with, if any."""
 
     start: int
     end: int
     text: str
     strength: float
+    verb: str = ""
 
 
 def unfolded(text: str) -> str:
@@ -110,21 +111,21 @@ def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
-def imperative(sentence: str) -> bool:
-    """Does a normalised sentence begin with a verb of doing, after at most five words that may precede it?
+def imperative(sentence: str) -> str:
+    """The verb of doing with which a normalised sentence begins, after at most five words that may precede it.
 
     >>> imperative("- then please send it"), imperative("sending is off"), imperative("report: none")
-    (True, False, False)
+    ('send', '', '')
     """
     for count, match in enumerate(_FIRST.finditer(sentence[:200])):
         word = match.group()
         if word in _VERB_SET:
             after = sentence[match.end() : match.end() + 40]
             if after[:1].isspace() and (rest := after.lstrip()) and rest[0] not in ":=":
-                return True
+                return word
         if word not in _LEAD or count >= MOST_LEAD:
-            return False
-    return False
+            return ""
+    return ""
 
 
 def directives(text: str) -> list[Directive]:
@@ -139,10 +140,8 @@ def directives(text: str) -> list[Directive]:
     for start, end in sentences(plain):
         sentence = normal(plain[start:end])
         addressed = 0.4 if _ADDRESSED.search(sentence) else 0.0
-        order = 0.0
-        if imperative(sentence) or _OBLIGED.search(sentence) or _INSIDE.search(sentence):
-            order = 0.6
-        if order:
-            found.append(Directive(start, end, text[start:end], order + max(addressed, near)))
+        verb = imperative(sentence)
+        if verb or _OBLIGED.search(sentence) or _INSIDE.search(sentence):
+            found.append(Directive(start, end, text[start:end], 0.6 + max(addressed, near), verb))
         near = max(addressed, near - 0.2)
     return found

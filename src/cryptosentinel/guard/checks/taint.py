@@ -9,12 +9,12 @@ from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_
 from cryptosentinel.guard.directives import unfolded
 from cryptosentinel.guard.events import tool_of
 from cryptosentinel.guard.reading import normal, words
-from cryptosentinel.guard.vocabulary import distinct, ordinary, stems
+from cryptosentinel.guard.vocabulary import distinct, ordinary, stem, stems
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
 SHORT = 8  # words: a value of up to so many is compared as a whole, a longer text by the addresses and ids in it
-DELEGATED = 0.75  # how far "do what it says" covers an order
+DELEGATED = 0.75  # how far "do what it says", or "pay" of content that says "pay", covers an order
 LEAST_PARTS = 2
 NAMES_ACTION = 0.6  # share of the words of a tool's name that an order must have to be an order for that tool
 
@@ -25,10 +25,10 @@ class Taint:
 
     Every value is traced to who said it first. Score: the strength of the order that has the value (0.6 for an order,
     up to 1.0 if it speaks to the reader), times 1 - asked. Asked is how far the principals wanted what the order
-    says: the share of its words that they used themselves, at least 0.75 where they said to do what some content says
-    and named this content; half of that for an order that speaks to the reader. False alarms: an agent that was
-    rightly sent to follow a page without being told so. It does not see a value that an agent worked out from an
-    order, or an order that names no value and no tool.
+    says: the share of its words that they used themselves, at least 0.75 where they named this content and asked for
+    this (its verb), or to do what it says; half of that for an order that speaks to the reader. False alarms: an
+    agent that was rightly sent to follow a page without being told so. It does not see a value that an agent worked
+    out from an order, or an order that names no value and no tool.
     """
 
     name = "taint"
@@ -92,8 +92,9 @@ def _outside(word: str, turn: Turn, conversation: Conversation) -> bool:
 
 def _asked(order: Order, conversation: Conversation) -> float:
     share = len(order.stems & conversation.asked) / max(1, len(order.stems))
-    delegated = conversation.delegated and conversation.is_pointed_at(order.turn)
-    asked = max(share, DELEGATED if delegated else 0.0)
+    same = bool(order.directive.verb) and stem(order.directive.verb) in conversation.asked
+    wanted = conversation.is_pointed_at(order.turn) and (conversation.delegated or same)
+    asked = max(share, DELEGATED if wanted else 0.0)
     return asked / 2 if order.directive.strength > 0.6 else asked
 
 
