@@ -68,7 +68,8 @@ def replay(
     """  # noqa: D301  a real backspace keeps the example's lines apart
     from cryptosentinel.cli.board import Board
     from cryptosentinel.cli.output import emit, emit_json
-    from cryptosentinel.services.monitor import keep_events, replay_events
+    from cryptosentinel.services.monitor import replay_events
+    from cryptosentinel.services.monitor_keep import keep_events
 
     if webhook and ledger is None:
         raise typer.BadParameter("needs --ledger, which remembers what was delivered", param_hint="--webhook")
@@ -113,7 +114,7 @@ def explain(
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.files import atomic_write
     from cryptosentinel.report.monitor import render_monitor, svg_of, text_of
-    from cryptosentinel.services.monitor import explain_events
+    from cryptosentinel.services.monitor_explain import explain_events
 
     document = explain_events(events, baseline, config, agent=agent, stream=stream)
     if out is not None:
@@ -140,7 +141,7 @@ def status(
     Example: cryptosentinel monitor status --ledger desk.db
     """
     from cryptosentinel.cli.output import emit, emit_json
-    from cryptosentinel.services.monitor import status_of
+    from cryptosentinel.services.monitor_keep import status_of
 
     document = status_of(ledger, name)
     if metrics:

@@ -30,11 +30,11 @@ class _Agent:
         self.left_out: dict[str, str] = {}
         self.waiting: list[Event] | None = []  # learnt from when there are enough; None: has been learnt
         self.decisions = 0
+        self.each = 1  # so many streams does one decision update, at most
 
-    @property
-    def each(self) -> int:
-        """How many streams does one decision update, at most?"""
-        return len({feature for feature, _ in self.streams})
+    def count(self) -> None:
+        """Take note of the streams that were made."""
+        self.each = max(len({feature for feature, _ in self.streams}), 1)
 
 
 class Watch:
@@ -106,7 +106,7 @@ class Watch:
                 self._settle(event.agent, agent, agent.waiting)
             return []
         crossed = False
-        full = self.run_length * max(agent.each, 1)
+        full = self.run_length * agent.each
         for gauge in agent.gauges:
             reading = gauge.read(event)
             if reading is None:
@@ -184,6 +184,7 @@ class Watch:
                 agent.gauges.append(gauge)
             elif not values:
                 agent.left_out[feature.name] = "no decision of the baseline has it"
+        agent.count()
 
     def state(self) -> dict[str, Any]:
         """All of it, as JSON; floats come back as they were."""
@@ -223,6 +224,7 @@ class Watch:
                     gauge.resume(saved)
                     agent.gauges.append(gauge)
                 agent.streams = {(feature, stratum): Stream.restored(s) for feature, stratum, s in kept["streams"]}
+                agent.count()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"no state of a watch: {type(error).__name__}: {error}") from None
         return made

@@ -124,7 +124,7 @@ def metrics_text(found: Mapping[str, Watch]) -> str:
             lines.append(f"{name}{{{shown}}} {value:g}")
 
     streams = [
-        ({"watch": name, "agent": s.agent, "stream": s.name}, s, watch.run_length * max(agent.each, 1))
+        ({"watch": name, "agent": s.agent, "stream": s.name}, s, watch.run_length * agent.each)
         for name, watch in found.items()
         for agent in watch.agents.values()
         for s in agent.streams.values()

@@ -14,19 +14,14 @@ from typing import Any
 from cryptosentinel.datasets.rows import Reject, no_readable_row, write_jsonl
 from cryptosentinel.errors import ConfigError, MonitorError
 from cryptosentinel.files import atomic_write
-from cryptosentinel.ledger import Ledger
 from cryptosentinel.monitor import Alarm, Plan, Watch
 from cryptosentinel.monitor.live import Seen
-from cryptosentinel.services.alerts import Alerts, metrics_text
 from cryptosentinel.services.events import read_events
-from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of, watches
 from cryptosentinel.types import Event, Progress
 
 SHOWN_REJECTS = 20
 KEPT_REJECTS = 100_000
 PROGRESS_EVERY = 2000
-BATCH = 500
-SPANS = 240
 Observe = Callable[[Watch, Event, list[Alarm]], None]
 
 
@@ -132,7 +127,7 @@ def replay_events(
     started = time.monotonic()
     plan = read_plan(config)
     if out is not None:
-        _check_writable(out)
+        check_writable(out)
     watch, learnt = learn_watch(baseline, plan)
     intake = Intake()
     alarms: list[Alarm] = []
@@ -154,159 +149,12 @@ def replay_events(
     return document
 
 
-def keep_events(
-    events: Sequence[Path],
-    baseline: Sequence[Path],
-    config: Path | None,
-    ledger: str | Path,
-    name: str,
-    *,
-    out: Path | None = None,
-    webhook: str = "",
-    on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """As `replay_events`, with every decision, alarm and state in a ledger: a run that was stopped goes on.
-
-    The baseline and the config count when a watch of this name is begun; afterwards they are the ledger's. Decisions
-    that are in the ledger are not taken again. Its alarms are those that these events set off, now or before.
-
-    Args:
-        events: JSONL of decisions, in order; those without an id go by their file, line and content.
-        baseline: as `replay_events`.
-        config: as `replay_events`.
-        ledger: a file path or database URL.
-        name: of the watch.
-        out: as `replay_events`; the alarms are all that the watch has raised.
-        webhook: an Alertmanager's URL, told of alarms that go on and off.
-        on_progress: as `replay_events`.
-
-    Raises:
-        LedgerError: the ledger cannot be read or written.
-        DataError, ConfigError, MonitorError, OSError: as `replay_events`.
-    """
-    started = time.monotonic()
-    if out is not None:
-        _check_writable(out)
-    learnt = Intake()
-
-    def make() -> Watch:
-        nonlocal learnt
-        watch, learnt = learn_watch(baseline, read_plan(config))
-        return watch
-
-    kept = LedgerWatch(Ledger.open(ledger), name, make)
-    alerts = Alerts(kept, webhook)
-    intake, came = Intake(), set[str]()
-    refused: list[str] = []
-    told = alerts.sync()
-    decisions = intake.decisions_of(events, kept.watch.plan.kinds)
-    while batch := list(islice(decisions, BATCH)):
-        taken = kept.take(batch)
-        came.update(event.id for event in batch)
-        refused += taken.refused
-        intake.duplicates += taken.duplicates
-        told = alerts.sync(taken.alarms)
-        if on_progress is not None:
-            on_progress("replay", intake.decisions, 0)
-    if not intake.decisions:
-        raise no_readable_row(events, intake.rejects)
-    intake.rejected += len(refused)
-    alarms = [a for a in alarms_of(kept.ledger, name) if a.event in came]
-    document = describe(kept.watch, alarms, intake, learnt) | {
-        "ledger": name, "alerts_delivered": told, "seconds": round(time.monotonic() - started, 3),
-    }  # fmt: skip
-    if out is not None:
-        write_jsonl(out.with_name("rejects.jsonl"), map(asdict, [*learnt.rejects, *intake.rejects]))
-        lines = (json.dumps(a.as_dict(), allow_nan=False) + "\n" for a in alarms_of(kept.ledger, name))
-        atomic_write(out, "".join(lines))
-    return document
-
-
-def status_of(ledger: str | Path, name: str = "") -> dict[str, Any]:
-    """How do the watches of a ledger stand: evidence of each stream, alarms that are on?
-
-    Raises:
-        LedgerError: the ledger cannot be read.
-        ConfigError: no such ledger, or no watch of this name in it.
-    """
-    if "://" not in str(ledger) and not Path(ledger).is_file():
-        raise ConfigError(f"{ledger}: no such ledger")
-    found = watches(Ledger.open(ledger))
-    if name and name not in found:
-        raise ConfigError(f"no watch {name!r} in this ledger (known: {', '.join(found) or 'none'})")
-    shown = {n: w for n, w in found.items() if not name or n == name}
-    return {
-        "kind": "monitor-status",
-        "watches": {
-            n: describe(w, [], Intake(decisions=w.counts["decisions"])) | {"alarms": w.counts["alarms"]}
-            for n, w in shown.items()
-        },
-        "metrics": metrics_text(shown),
-    }
-
-
-def explain_events(
-    events: Sequence[Path],
-    baseline: Sequence[Path],
-    config: Path | None = None,
-    *,
-    agent: str = "",
-    stream: str = "",
-) -> dict[str, Any]:
-    """How did the evidence of each stream grow, decision by decision?
-
-    Args:
-        events: as `replay_events`.
-        baseline: as `replay_events`.
-        config: as `replay_events`.
-        agent: only this agent's streams.
-        stream: only streams of this name.
-
-    Returns:
-        The document of a replay; each of its streams has `history`: decision number and evidence as a share of the
-        threshold, the highest of up to 240 spans, and `alarms_at`.
-
-    Raises:
-        ConfigError: no such stream.
-        DataError, MonitorError: as `replay_events`.
-    """
-    lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
-
-    def observed(watch: Watch, event: Event, _alarms: list[Alarm]) -> None:
-        mine = watch.agents.get(event.agent)
-        for s in mine.streams.values() if mine else ():
-            line = lines.setdefault((s.agent, s.name), [])
-            if not line or line[-1][0] != s.decisions:
-                line.append((s.decisions, s.last))
-
-    document = replay_events(events, baseline, config, on_observed=observed)
-    wanted = [
-        s for s in document["streams"]
-        if (not agent or s["agent"] == agent) and (not stream or s["stream"] == stream)
-    ]  # fmt: skip
-    if not wanted:
-        known = ", ".join(f"{s['agent']}/{s['stream']}" for s in document["streams"][:20])
-        raise ConfigError(f"no stream {stream!r} of agent {agent or 'any'!r} (known: {known})")
-    for s in wanted:
-        mine = [a for a in document["alarms"] if (a["agent"], a["stream"]) == (s["agent"], s["stream"])]
-        s["history"] = _spans(lines.get((s["agent"], s["stream"]), []), s["threshold"])
-        s["alarms_at"] = mine
-    return document | {"kind": "monitor-explain", "streams": wanted}
-
-
-def _spans(line: Sequence[tuple[int, float]], threshold: float, most: int = SPANS) -> list[tuple[int, float]]:
-    """At most so many points: the highest of each span."""
-    width = max(1, -(-len(line) // most))
-    parts = (line[i : i + width] for i in range(0, len(line), width))
-    return [(at, value / threshold) for at, value in (max(part, key=lambda p: p[1]) for part in parts)]
-
-
 def describe(watch: Watch, alarms: Sequence[Alarm], intake: Intake, learnt: Intake | None = None) -> dict[str, Any]:
     """The document of a replay."""
     streams = []
     for agent in watch.agents.values():
         counts = {g.feature.name: dict(g.counts) for g in agent.gauges}
-        full = watch.run_length * max(agent.each, 1)
+        full = watch.run_length * agent.each
         for s in agent.streams.values():
             mine = [a for a in alarms if (a.agent, a.stream) == (s.agent, s.name)]
             streams.append({
@@ -346,7 +194,7 @@ def _why_not(watch: Watch) -> str:
     return "; ".join(said) or "no attributes"
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Fail before the work and not after it."""
     if out.is_dir():
         raise IsADirectoryError(21, "--out is a folder, not a file", str(out))
