@@ -7,10 +7,12 @@ regular expression, Agno's list, and other guards where `--others` names an inte
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,10 @@ def main() -> int:
     traders = trader_rows(data)
     runs.say("traders: done")
     baselines, skipped = beside(judged, options.others, options.sample)
+    if options.others is None:
+        kept = kept_others(options.out, options.sample)
+        baselines += kept
+        skipped = {k: v for k, v in skipped.items() if k not in {r["method"] for r in kept}}
     result = {
         "benchmark": "guard",
         "made": runs.provenance("guard.py", {"sample": options.sample}),
@@ -155,6 +161,15 @@ def beside(judged: Mapping[str, Sequence[Judged]], python: str | None, sample: i
         for part, labels in by_part.items():
             rows += counted(name, part, labels)
     return rows, skipped
+
+
+def kept_others(path: Path, sample: int) -> list[Row]:
+    """What other guards said of the same sample in the result that is there: it does not depend on ours."""
+    if not path.is_file():
+        return []
+    before = json.loads(path.read_text("utf-8"))
+    same = f"--sample {sample}" in before["made"]["command"]
+    return [r for r in before["baselines"] if r["method"] in OTHERS] if same else []
 
 
 def sampled(traces: Sequence[Judged], texts: Sequence[Any], most: int) -> list[tuple[Judged, Any]]:

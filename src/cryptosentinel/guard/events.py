@@ -57,20 +57,25 @@ def arguments_of(event: Event) -> Mapping[str, Any] | None:
 
 
 def leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Every (path, text) at the ends of a nested value, at most 5,000 and 40 levels deep.
+    """Every (path, text) at the ends of a nested value; what lies deeper than 40 levels is one text.
+
+    Raises:
+        ValueError: more than 5,000 of them, or nested too deeply to be read.
 
     >>> list(leaves({"to": ["a@b.c"], "n": 3, "ok": True}))
     [('to.0', 'a@b.c'), ('n', '3'), ('ok', 'true')]
     """
     stack: list[tuple[str, Any, int]] = [(path, value, depth)]
     count = 0
-    while stack and count < MOST_LEAVES:
+    while stack:
         at, item, deep = stack.pop()
         if isinstance(item, Mapping | list | tuple) and deep < DEEPEST:
             pairs = item.items() if isinstance(item, Mapping) else enumerate(item)
             stack += reversed([(f"{at}.{k}" if at else str(k), v, deep + 1) for k, v in pairs])
             continue
         count += 1
+        if count > MOST_LEAVES:
+            raise ValueError(f"more than {MOST_LEAVES} values in one call")
         yield at, item if isinstance(item, str) else _text(item)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 LONGEST = 1_000_000  # characters of one event that are read; what is longer is an error, never skipped in silence
 LONGEST_CODED = 4_096
-MOST_DECODED = 16
+MOST_DECODED = 64
 
 # Characters that show nothing: zero-width, joiners, direction marks, soft hyphen, variation selectors, tags.
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"

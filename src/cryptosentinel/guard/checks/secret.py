@@ -16,7 +16,6 @@ from cryptosentinel.types import Finding
 KNOWN = 0.9  # a secret by its form, to somebody no principal named
 VOUCHED = 0.4  # the same, and principals named everything else in the call
 LEAST_ENTROPY = 3.2  # bits a character: above that of words
-LONGEST = 20_000
 
 _FORMS = (
     ("private key", re.compile(r"-----BEGIN (?:\w+ )?PRIVATE KEY-----")),
@@ -56,7 +55,7 @@ class Secret:
             if turn.event.kind not in ("tool_call", "decision"):
                 continue
             values = [v for _, v in values_of(turn.event)]
-            kinds = [(kind, v) for v in values for kind in _secrets(v[:LONGEST])]
+            kinds = [(kind, v) for v in values for kind in _secrets(v)]
             if kinds:
                 rest = [v for v in values if v != kinds[0][1]]
                 score = (
