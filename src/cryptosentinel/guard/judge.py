@@ -18,6 +18,7 @@ from cryptosentinel.quoting import one_line
 from cryptosentinel.types import Message
 
 REASON_CHARACTERS, NAME_CHARACTERS = 300, 80
+MOST_RUNS = 10_000  # whose questions are counted one by one
 STOP_AFTER = (
     3  # failures in a row, after which nobody is asked for a while: a server that hangs must not hang the agents
 )
@@ -135,7 +136,7 @@ class Bench:
         self._controls = list(controls)
         self._kept: OrderedDict[str, tuple[Opinion, str]] = OrderedDict()
         self._times: deque[float] = deque()
-        self._by_run: dict[str, int] = {}
+        self._by_run: OrderedDict[str, int] = OrderedDict()
         self._in_a_row = 0
         self._quiet_until = 0.0
         self._last_fault = ""
@@ -193,6 +194,9 @@ class Bench:
             self._times.append(now)
             if run_id:
                 self._by_run[run_id] = spent + 1
+                self._by_run.move_to_end(run_id)
+                if len(self._by_run) > MOST_RUNS:
+                    self._by_run.popitem(last=False)
             self._add(asked=1)
         try:
             answered = self._answer(question)
