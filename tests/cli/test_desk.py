@@ -25,13 +25,21 @@ KEYS = {
 
 
 def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ["desk", "run", "--days", "1", "--attack", "rule-tampering", "--json", "--out", str(tmp_path / "o")]
+    arguments = ["desk", "run", "--days", "2", "--attack", "rule-tampering", "--json", "--out", str(tmp_path / "o")]
     assert run(arguments) == 0
     document = json.loads(capsys.readouterr().out)
     assert document.keys() >= KEYS
     assert document["model"] == "policy:market-analyst"
     assert not document["attack_goal_reached"]
-    assert {p.name for p in (tmp_path / "o").iterdir()} >= {"desk.json", "events.jsonl", "decisions.jsonl", "ledger.db"}
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "rule-tampering did not reach its goal" in page and "write_document" in page and "<script" not in page
+    assert {p.name for p in (tmp_path / "o").iterdir()} >= {
+        "report.html",
+        "desk.json",
+        "events.jsonl",
+        "decisions.jsonl",
+        "ledger.db",
+    }
 
 
 def test_a_person_reads_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,7 +56,7 @@ def run(
         str, typer.Option(help="namespace; or process, where a machine forbids namespaces.")
     ] = "namespace",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for desk.json, events.jsonl and decisions.jsonl.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for report.html, desk.json, the timeline and the ledger.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,11 +73,12 @@ def run(
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.desk.protection import DEFENCES
     from cryptosentinel.desk.run import run_desk
+    from cryptosentinel.report.desk import render_desk
 
     chosen = () if no_defence else tuple(defence or DEFENCES)
     settings: dict[str, Any] = {
         "days": days, "seed": seed, "attack": attack, "backdoored": backdoored, "analyst": analyst,
-        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out,
+        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out, "render": render_desk,
     }  # fmt: skip
     if (analyst or "words" if backdoored else analyst or "policy") == "policy":
         with MeetingTable() as table:
@@ -90,7 +91,7 @@ def run(
         return
     emit(summary(document))
     if out is not None:
-        emit([f"timeline: {out / 'events.jsonl'}"])
+        emit([f"report: {out / 'report.html'}"])
 
 
 @app.command("scenarios")

@@ -37,6 +37,11 @@ class Meeting:
     held: int = 0
     blocked: int = 0
 
+    def told(self) -> dict[str, Any]:
+        """As a report tells it."""
+        about = {"number": self.number, "time": self.time, "request": self.request, "failure": self.failure}
+        return about | {"decision": self.decision.line(), "events": self.events}
+
     def decisions(self) -> list[dict[str, Any]]:
         """The decisions of analyst and manager, as `monitor replay` reads them."""
         said: list[tuple[str, dict[str, Any]]] = []
@@ -60,6 +65,8 @@ def hold_meeting(
 
     session = f"meeting-{number + 1}"
     before = len(guarded.observer.sightings) if guarded else 0
+    if guarded:
+        guarded.observer.meeting = number
     try:
         with on_clock(lambda: float(floor.now)):
             out = team.run(agenda(start, number, request), session_id=session)

@@ -28,9 +28,10 @@ MONITOR_RULE = "rule @drift"
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Something a defence did: at which step of the session (an event each), about whom, what, by which defence."""
+    """Something a defence did: at which step (an event of the session) and meeting, about whom, what, by which."""
 
     step: int
+    meeting: int
     agent: str
     what: str
     action: str
@@ -44,7 +45,7 @@ class DeskObserver(Observer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Nothing seen yet."""
         super().__init__(*args, **kwargs)
-        self.steps = 0
+        self.steps = self.meeting = 0
         self.sightings: list[Sighting] = []
         self.alarms: list[Alarm] = []  # of the monitor, not yet among the sightings
 
@@ -55,7 +56,7 @@ class DeskObserver(Observer):
         rulings = super().observe_batch(events)
         while self.alarms:
             alarm = self.alarms.pop(0)
-            seen = Sighting(first + 1, alarm.agent, alarm.stream, "alarm", ("monitor",), alarm.sentence)
+            seen = Sighting(first + 1, self.meeting, alarm.agent, alarm.stream, "alarm", ("monitor",), alarm.sentence)
             self.sightings.append(seen)
         for step, (event, ruling) in enumerate(zip(events, rulings, strict=True), start=first + 1):
             if not ruling.goes_through:
@@ -64,7 +65,9 @@ class DeskObserver(Observer):
                 causes = [known[name] for name in ruling.because if name in known]
                 by = {_defence(f.source, f.reason) for f in causes} or {"observer"}
                 reason = "; ".join(f.reason for f in causes)[:300]
-                self.sightings.append(Sighting(step, event.agent, what, ruling.action, tuple(sorted(by)), reason))
+                self.sightings.append(
+                    Sighting(step, self.meeting, event.agent, what, ruling.action, tuple(sorted(by)), reason)
+                )
         return rulings
 
 

@@ -39,6 +39,7 @@ POLICY = "policy"
 CENT = Decimal("0.01")
 MOST_SIGHTINGS = 1000
 OnMeeting = Callable[[Meeting, Floor], None]
+Render = Callable[[Mapping[str, Any], list[dict[str, Any]]], str]
 
 
 def run_desk(
@@ -54,6 +55,7 @@ def run_desk(
     models: Mapping[str, Any] | None = None,
     sandbox: Isolation = "namespace",
     out: Path | None = None,
+    render: Render | None = None,
     on_meeting: OnMeeting | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -71,7 +73,9 @@ def run_desk(
         market: another source of prices; the paper market by default.
         models: Agno models or policies by the agent's name; they go before all others.
         sandbox: isolation of a trained analyst.
-        out: folder for desk.json, events.jsonl and decisions.jsonl; they appear only when the session is complete.
+        out: folder for desk.json, events.jsonl, decisions.jsonl and report.html; they appear only when the session is
+            complete. The ledger beside them grows with it.
+        render: makes the HTML of the document and the meetings; without it there is none.
         on_meeting: is told each meeting when it is over.
         on_progress: receives (stage, done, total).
 
@@ -121,6 +125,8 @@ def run_desk(
         "seconds": round(time.monotonic() - started, 2),
     }
     if out is not None:
+        if render is not None:
+            atomic_write(out / "report.html", render(document, [m.told() for m in meetings]))
         write(out, document, meetings)
     return document
 
