@@ -12,8 +12,8 @@ from cryptosentinel.monitor.detectors.base import LEAST_BASELINE
 from cryptosentinel.monitor.plan import Feature, Plan
 from cryptosentinel.monitor.recent import Change
 
-LEAST_QUIET = 50  # decisions without new evidence before an alarm is off
-QUIET_DELAYS = 4  # or so many times as long as the change took to be seen
+LEAST_QUIET = 100  # decisions without new evidence before an alarm is off
+QUIET_DELAYS = 10  # or so many times as long as the change took to be seen
 
 
 @dataclass(slots=True)
