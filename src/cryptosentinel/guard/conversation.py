@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from cryptosentinel.types import Event
 
 MOST_PLACES = 8  # turns that are remembered for one word, and agents that it travelled through
 MOST_NAMES = 500  # names of tools that are taken from one turn
+MOST_LATEST = 64  # orders from outside in which a value is looked for piece by piece
 MOST_ORDERS = 4  # orders from outside that are remembered for one word: the newest
 
 _IDENTIFIER = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b|\b[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")
@@ -106,6 +108,7 @@ class Conversation:
         ] = {}  # calls that wait for their result: did principals name all they ask for?
         self._pointed: set[int] = set()
         self._heard: tuple[int, list[Order]] = (-1, [])
+        self.latest_orders: deque[Order] = deque(maxlen=MOST_LATEST)
         self._named: dict[frozenset[str], Order] = {}
         self.asked: set[str] = set()  # the stems of all that principals have said
         self.delegated = False  # the user has asked to do what some content says
@@ -147,6 +150,7 @@ class Conversation:
         for directive in directives(turn.text):
             order = _order(turn, directive)
             found.append(order)
+            self.latest_orders.append(order)
             for word in order.words | order.stems:
                 known = self._orders.setdefault(word, [])
                 known.append(order)
@@ -256,7 +260,10 @@ class Conversation:
 
 def _order(turn: Turn, directive: Directive) -> Order:
     plain = unfolded(directive.text)
-    return Order(turn.index, directive, frozenset(words(normal(plain))), stems(plain))
+    found = set(words(normal(plain)))
+    for part in decoded(plain):
+        found.update(words(normal(part)))
+    return Order(turn.index, directive, frozenset(found), stems(plain))
 
 
 def values_of(event: Event) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from cryptosentinel.guard.check import Step, at, finding
@@ -16,19 +17,29 @@ from cryptosentinel.types import Finding
 SHORT = 8  # words: a value of up to so many is compared as a whole, a longer text by the addresses and ids in it
 DELEGATED = 0.75  # how far "do what it says", or "pay" of content that says "pay", covers an order
 LEAST_PARTS = 2
+LEAST_PIECED, LEAST_PIECE = 8, 2  # characters of a value that may come in pieces, and of a piece
+UNASKED = 0.3  # a value from outside in an action that nobody spoke of, without an order
 NAMES_ACTION = 0.6  # share of the words of a tool's name that an order must have to be an order for that tool
+
+# Tools that by their name only look.
+_READING = frozenset(
+    """browse calculate check compare compute count describe fetch filter find get inspect list look lookup open preview
+    query read retrieve search show summarize think view visit""".split()
+)
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
 @register("check", "taint")
 class Taint:
     """Does a call carry a value, or use a tool, that an order in untrusted content named and no principal did?
 
-    Every value is traced to who said it first. Score: the strength of the order that has the value (0.6 for an order,
-    up to 1.0 if it speaks to the reader), times 1 - asked. Asked is how far the principals wanted what the order
-    says: the share of its words that they used themselves, at least 0.75 where they named this content and asked for
-    this (its verb), or to do what it says; half of that for an order that speaks to the reader. False alarms: an
-    agent that was rightly sent to follow a page without being told so. It does not see a value that an agent worked
-    out from an order, or an order that names no value and no tool.
+    Every value is traced to who said it first. Score: the strength of the order that has the value (0.6 for an
+    order, up to 1.0 if it speaks to the reader), times 1 - asked. Asked is how far the principals wanted what the
+    order says: the share of its words that they used themselves, at least 0.75 where they named this content and
+    asked for this (its verb), or to do what it says; half of that for an order that speaks to the reader. Without an
+    order: 0.3 for an address or id from outside in a call that changes something and of which no principal spoke. A
+    value may come in pieces, or encoded. False alarms: an agent that was rightly sent to follow a page without being
+    told so. It does not see a value that an agent worked out, or an order that names no value and no tool.
     """
 
     name = "taint"
@@ -40,6 +51,13 @@ class Taint:
         for turn in step:
             if turn.event.kind not in ("tool_call", "decision"):
                 continue
+            if (brought := _unasked(turn, conversation)) and best is None:
+                word, source_turn = brought
+                best = finding(
+                    self, at(turn), UNASKED,
+                    f"{tool_of(turn.event)}, which nobody spoke of, takes {word!r} from untrusted content",
+                    value=word, ordered_in=conversation.turns[source_turn].event.id, asked=0.0, strength=0.0,
+                )  # fmt: skip
             for what, order in _followed(turn, conversation):
                 asked = _asked(order, conversation)
                 score = order.directive.strength * (1 - asked)
@@ -60,6 +78,11 @@ def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Ord
             for order in conversation.orders(next(iter(group))):
                 if order.turn < turn.index and group <= order.words:
                     yield " ".join(sorted(group))[:200], order
+        for word in {w for w in words(normal(unfolded(text))) if len(w) >= LEAST_PIECED and distinct(w)}:
+            if (origin := conversation.word(word)) and origin.turn == turn.index:  # nobody said it as a whole
+                for order in conversation.latest_orders:
+                    if _pieced(word, order):
+                        yield word, order
     tool = tool_of(turn.event)
     parts = stems(tool)
     named = conversation.named(tool) if parts else None
@@ -74,6 +97,20 @@ def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Ord
                     yield tool, order
 
 
+def _unasked(turn: Turn, conversation: Conversation) -> tuple[str, int] | None:
+    """An address or id from outside in a call that changes something and of which no principal spoke; and its turn."""
+    tool = tool_of(turn.event)
+    if stems(tool) & conversation.asked or _READING & {p.lower() for p in _PART.findall(tool)}:
+        return None
+    for _, text in values_of(turn.event):
+        for word in words(normal(unfolded(text))):
+            if len(word) >= LEAST_PIECED and distinct(word) and _outside(word, turn, conversation):
+                origin = conversation.word(word)
+                if origin and not (conversation.delegated and conversation.is_pointed_at(origin.turn)):
+                    return word, origin.turn
+    return None
+
+
 def _groups(turn: Turn, text: str, conversation: Conversation) -> Iterator[set[str]]:
     """The words of a value that were said outside first and by no principal; of a long text each address or id."""
     found = words(normal(unfolded(text)))
@@ -83,6 +120,18 @@ def _groups(turn: Turn, text: str, conversation: Conversation) -> Iterator[set[s
         yield foreign
     elif not short:
         yield from ({w} for w in sorted(foreign))
+
+
+def _pieced(word: str, order: Order) -> bool:
+    """Is the word put together from pieces that the order has?"""
+    pieces = [w for w in order.words if LEAST_PIECE <= len(w) < len(word) and w in word]
+    covered: set[int] = set()
+    for piece in pieces:
+        at = word.find(piece)
+        while at >= 0:
+            covered.update(range(at, at + len(piece)))
+            at = word.find(piece, at + 1)
+    return len(covered) >= len(word) - word.count(".") - word.count("-")
 
 
 def _outside(word: str, turn: Turn, conversation: Conversation) -> bool:
