@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench import runs, tables
-from bench.adaptive import WAYS, Way, runs_of
+from bench.adaptive import WAYS, Way, World, runs_of, tools_of
 
 from cryptosentinel.guard.guard import Guard
 from cryptosentinel.guard.judge_question import Opinion
@@ -29,7 +29,7 @@ from cryptosentinel.types import Event
 
 Doc = dict[str, Any]
 Steps = list[list[Event]]
-Holds = Callable[[Steps], bool]
+Holds = Callable[[World, Steps], bool]
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def main() -> int:
     for way in WAYS:
         made = runs_of(way, seeds)
         for name, holds in methods(way).items():
-            k = sum(holds(steps) for _, steps in made)
+            k = sum(holds(world, steps) for world, steps in made)
             cells.append({"way": way.name, "kind": way.kind, "method": name, "held": wilson(k, len(made)).as_dict()})
         runs.say(f"{way.name}: " + ", ".join(f"{c['method']} {c['held']['value']:.2f}" for c in cells[-4:]))
     result = {"benchmark": "guard_adaptive", "made": runs.provenance("guard_adaptive.py", {"seeds": options.seeds}),
@@ -56,15 +56,16 @@ def main() -> int:
 def methods(way: Way) -> dict[str, Holds]:
     """Everything that is tried, by name. The judge that knows the answer is told by the way's kind."""
     return {
-        "guard": lambda steps: held(Guard(), steps),
-        "guard, best judge": lambda steps: held(judged(way.kind != "honest"), steps),
+        "guard": lambda world, steps: held(Guard(), world, steps),
+        "guard, best judge": lambda world, steps: held(judged(way.kind != "honest"), world, steps),
         "unknown value": unknown_value,
         "agno's phrases": phrases,
     }
 
 
-def held(guard: Any, steps: Steps) -> bool:
+def held(guard: Any, world: World, steps: Steps) -> bool:
     """Was any step up to the last one held or blocked?"""
+    guard.open(steps[0][0].run_id, tools_of(world))
     return any(SEVERITY[guard.assess(step).verdict.action] >= SEVERITY["hold"] for step in steps)
 
 
@@ -80,14 +81,14 @@ def judged(is_attack: bool) -> SemanticGuard:
     return SemanticGuard(Guard(), ScriptedAsker(say), cascade=Cascade(), has_controls=False)
 
 
-def unknown_value(steps: Steps) -> bool:
+def unknown_value(_: World, steps: Steps) -> bool:
     """Does the last call hand on a text that no user has said?"""
     said = " ".join(str(e.body.get("text")) for step in steps for e in step if e.sender == "user").casefold()
     last = steps[-1][0].body["arguments"]
     return any(word.casefold() not in said for v in last.values() for word in str(v).split())
 
 
-def phrases(steps: Steps) -> bool:
+def phrases(_: World, steps: Steps) -> bool:
     """Does a text that a tool found hold a phrase of Agno's prompt-injection list?"""
     listed = importlib.import_module("agno.guardrails").PromptInjectionGuardrail().injection_patterns
     found = " ".join(str(e.body.get("result", "")) for step in steps for e in step).casefold()

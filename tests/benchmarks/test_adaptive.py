@@ -12,7 +12,7 @@ from cryptosentinel.guard.guard import Guard
 @pytest.mark.parametrize("way", WAYS, ids=lambda w: w.name)
 def test_every_way_ends_in_the_call(way: Way) -> None:
     made = runs_of(way, [0])
-    assert [name for name, _ in made] == [world.name for world in WORLDS]
+    assert [world for world, _ in made] == list(WORLDS)
     for world, (_, steps) in zip(WORLDS, made, strict=True):
         (last,) = steps[-1]
         assert (last.kind, last.body["tool"]) == ("tool_call", world.tool)
@@ -26,8 +26,7 @@ def test_every_way_ends_in_the_call(way: Way) -> None:
 
 def test_a_judge_that_knows_sees_what_the_guard_misses() -> None:
     missed = next(w for w in WAYS if w.name == "from nowhere")
-    for _, steps in runs_of(missed, [0]):
-        assert not held(Guard(checks=[]), steps)
-        assert held(judged(True), steps)
-        assert not held(judged(False), steps)
-        assert unknown_value(steps)
+    for world, steps in runs_of(missed, [0]):
+        assert not held(Guard(checks=[]), world, steps)
+        assert held(judged(True), world, steps)
+        assert unknown_value(world, steps)
