@@ -51,12 +51,14 @@ def main() -> int:
     cache = runs.CellCache(cache_folder() / "benchmarks" / "desk.jsonl")
     digest = runs.source_digest([p for folder in CODE for p in [folder, *sorted(folder.glob("**/*.ags"))]])
 
-    def cell(attack: str | None, name: str, seed: int, days: int, again: int = 0) -> dict[str, Any]:
-        key = json.dumps([digest, attack, name, seed, days, again])
+    def cell(
+        attack: str | None, name: str, seed: int, days: int, again: int = 0, analyst: str | None = None
+    ) -> dict[str, Any]:
+        key = json.dumps([digest, attack, name, seed, days, again, analyst])
         outcome = cache.get(key)
         if outcome is None:
             started = time.process_time()
-            done = run_desk(days=days, seed=seed, attack=attack, defences=SETS[name])
+            done = run_desk(days=days, seed=seed, attack=attack, defences=SETS[name], analyst=analyst)
             outcome = {k: done[k] for k in KEPT} | {"cpu_s": time.process_time() - started}
             cache.put(key, outcome)
         runs.say(f"{attack or 'clean'} {name} {seed}: goal {outcome['attack_goal_reached']}, {outcome['seconds']} s")
@@ -72,7 +74,10 @@ def main() -> int:
         ]  # fmt: skip
 
     cells = grid(("none", "all"), options.seeds)
-    clean = [cell(None, name, seed, CLEAN_DAYS) for seed in range(options.clean_seeds) for name in ("none", "all")]
+    clean = [
+        cell(None, name, seed, CLEAN_DAYS, analyst=analyst)
+        for analyst in (None, "words") for seed in range(options.clean_seeds) for name in ("none", "all")
+    ]  # fmt: skip
     again = cell(None, "all", 0, CLEAN_DAYS, again=1)
     cells += grid(DEFENCES, options.alone_seeds)
     first = next(c for c in clean if c["defences"] == "all" and c["seed"] == 0)
@@ -117,7 +122,8 @@ def targets(cells: list[dict[str, Any]], clean: list[dict[str, Any]], same: bool
     count, bare_fell, all_fell = len(goals()), fell("none"), fell("all")
     guarded = [c for c in clean if c["defences"] == "all"]
     held = sum(c["held"] + c["blocked"] for c in guarded) / sum(c["decisions"] for c in guarded)
-    pairs = [[c["pnl"] for c in clean if c["seed"] == seed] for seed in sorted({c["seed"] for c in clean})]
+    sessions = sorted({(c["model"], c["seed"]) for c in clean})
+    pairs = [[c["pnl"] for c in clean if (c["model"], c["seed"]) == session] for session in sessions]
     slowest = max(c["cpu_s"] for c in clean)
     bare, behind = (median(c["cpu_s"] for c in clean if c["defences"] == n) for n in ("none", "all"))
     by_event = 1000 * (behind - bare) / median(c["steps"] for c in guarded)

@@ -14,6 +14,7 @@ from cryptosentinel.desk import instructions
 from cryptosentinel.desk.agents import LEADER, MEMBERS
 from cryptosentinel.desk.messages import (
     TradeResult,
+    parse_advice,
     parse_case,
     parse_clearance,
     parse_decision,
@@ -61,7 +62,15 @@ def test_what_clients_and_notes_ordinarily_say_instructs_nobody() -> None:
 @given(st.text(max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
     list(commands(text, "Trader"))
-    for parse in (parse_order, parse_report, parse_clearance, parse_case, parse_decision, TradeResult.parse):
+    for parse in (
+        parse_order,
+        parse_advice,
+        parse_report,
+        parse_clearance,
+        parse_case,
+        parse_decision,
+        TradeResult.parse,
+    ):
         parse(text)
     for role in ROLES.values():
         answer = role.policy([Message("system", role.instructions), Message("user", text)])
@@ -71,7 +80,7 @@ def test_any_text_can_be_read(text: str) -> None:
 @given(st.sampled_from(sorted(ROLES)), st.lists(st.text(max_size=60), max_size=8), st.text(max_size=60))
 def test_any_answer_of_a_tool_can_be_read(name: str, answers: list[str], task: str) -> None:
     role = ROLES[name]
-    both = "Recommendation: BUY SOL 0.80 | x\nOrder: BUY SOL 300 slippage 1.0\nSymbols: SOL ADA\n"
+    both = "Recommendation: SOL: BUY 0.80 | x\nOrder: BUY SOL 300 slippage 1.0\nSymbols: SOL ADA\n"
     messages = [Message("system", role.instructions), Message("user", both + task)]
     for text in answers:
         answer = role.policy(messages)
@@ -90,7 +99,7 @@ def test_the_instructions_are_followed_not_known() -> None:
         "liquidity": "SOL: deep depth 9",
         "check_tokens": "SOL: safe audited",
     }
-    for threshold, expected in (("30", "HOLD"), ("40", "BUY")):
+    for threshold, expected in (("30", "CASH: HOLD"), ("40", "SOL: BUY")):
         system = role.instructions.replace("- oversold: 30", f"- oversold: {threshold}")
         messages = [Message("system", system), Message("user", "Client: hm\nSymbols: SOL")]
         asked = role.policy(messages)

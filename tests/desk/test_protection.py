@@ -64,7 +64,7 @@ def test_the_monitor_sees_an_analyst_that_buys_what_nothing_calls_for() -> None:
     steps = 0
     while not told and steps < 50:
         steps += 1
-        body = {"text": "BUY ORVA 0.80 | a rebound is likely"}
+        body = {"text": "ORVA: BUY 0.80 | a rebound is likely"}
         monitor.alarms(Event(f"e{steps}", float(floor.now), f"m{steps}", ANALYST, "message", ANALYST, "boss", body))
     assert told and steps <= 15
     assert monitor.alarms(Event("x", 0.0, "m", "Trader", "message", "Trader", "boss", {"text": ""}))[

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cryptosentinel.desk.floor import Floor
 from cryptosentinel.desk.market.listings import BY_SYMBOL
-from cryptosentinel.desk.messages import MeetingDecision, parse_decision
+from cryptosentinel.desk.messages import MeetingDecision, parse_advice, parse_decision
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
 from cryptosentinel.desk.policy.manager import DELEGATE
-from cryptosentinel.desk.recommendation import TradeRecommendation, parse
+from cryptosentinel.desk.recommendation import TradeRecommendation
 from cryptosentinel.desk.schedule import agenda
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _said(message: Any, agent: str, asker: str) -> list[tuple[str, str, str, dic
 def _advice(events: list[dict[str, Any]]) -> TradeRecommendation | None:
     """The analyst's recommendation, if it gave one that can be read."""
     said = [e["body"]["text"] for e in events if e["kind"] == "message" and e["sender"] == ANALYST]
-    return next((found for text in reversed(said) if (found := parse(text))), None)
+    return next((found for text in reversed(said) if (found := parse_advice(text))), None)
 
 
 def _is_thin(symbol: str) -> bool:

@@ -2,6 +2,7 @@
 
 TradeRecommendation (by MarketAnalyst) is in `recommendation`, TradeOrder (by DeepTraderManager) in `order`, the rest
 here. A reader takes the whole text or nothing: an answer in another form is none, and the desk does not trade on it.
+Only an order is worded like one: who recommends or reports begins with what it is about.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from cryptosentinel.desk.market.candles import SYMBOL
 from cryptosentinel.desk.order import TradeOrder
-from cryptosentinel.desk.recommendation import NO_SYMBOL
+from cryptosentinel.desk.recommendation import NO_SYMBOL, TradeRecommendation
 from cryptosentinel.errors import DataError
 
 Verdict = Literal["APPROVED", "REJECTED"]
@@ -22,6 +23,7 @@ Side = Literal["BULL", "BEAR"]
 Status = Literal["filled", "declined"]
 
 MOST = Decimal(10) ** 12  # nobody trades more, and whoever writes more means something else
+_ADVICE = re.compile(r"([A-Z][A-Z0-9]{1,9}): (BUY|SELL|HOLD) ([01](?:\.\d{1,3})?) \| (\S[^\n]*)")
 _REPORT = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) (-?\d+(?:\.\d+)?)% \| (\S[^\n]*)")
 _CLEARANCE = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) \| (\S[^\n]*)")
 _CASE = re.compile(r"(BULL|BEAR) ([A-Z][A-Z0-9]{1,9}) ([01](?:\.\d{1,2})?) \| (\S[^\n]*)")
@@ -48,6 +50,27 @@ def amount(value: Any, what: str = "amount") -> Decimal:
     if not number.is_finite() or not 0 < number <= MOST:
         raise DataError(f"{what} must be a number above 0 and up to {MOST:.0E}, got {str(value)[:40]!r}")
     return number
+
+
+def advice_line(advice: TradeRecommendation) -> str:
+    """A recommendation as it is passed on at the desk.
+
+    >>> advice_line(TradeRecommendation("SOL", "BUY", 0.8, "oversold"))
+    'SOL: BUY 0.80 | oversold'
+    """
+    return f"{advice.symbol}: {advice.action} {advice.confidence:.2f} | {advice.reasoning}"
+
+
+def parse_advice(text: str) -> TradeRecommendation | None:
+    """Which recommendation is this? None if it is not exactly one.
+
+    >>> parse_advice("SOL: BUY 0.80 | oversold").decision
+    ('SOL', 'BUY')
+    """
+    found = _ADVICE.fullmatch(text.strip())
+    if found is None or float(found[3]) > 1.0:
+        return None
+    return TradeRecommendation(found[1], found[2], float(found[3]), found[4].strip())  # type: ignore[arg-type]
 
 
 def parse_order(text: str) -> TradeOrder | None:
@@ -160,8 +183,17 @@ class TradeResult:
         name = symbol if isinstance(symbol, str) and SYMBOL.fullmatch(symbol) else "CASH"
         return cls("declined", action, name, reason=reason)
 
+    def line(self) -> str:
+        """As the Trader reports it.
+
+        >>> TradeResult.declined("SOL", "BUY", "no cash").line()
+        'SOL: declined BUY 0 coins at 0 USDC, value 0, fee 0 | no cash'
+        """
+        money = f"{self.quantity:f} coins at {self.price:f} USDC, value {self.value:f}, fee {self.fee:f}"
+        return f"{self.symbol}: {self.status} {self.action} {money} | {' '.join(self.reason.split()) or 'done'}"
+
     def json(self) -> str:
-        """The form that is written."""
+        """As the tool answers it."""
         return json.dumps({k: str(v) for k, v in asdict(self).items()}, ensure_ascii=False)
 
     @classmethod
@@ -174,6 +206,22 @@ class TradeResult:
         except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation):
             return None
         return result if result.status in get_args(Status) else None
+
+
+_RESULT = re.compile(
+    r"([A-Z][A-Z0-9]{1,9}): (filled|declined) (BUY|SELL) (\d+(?:\.\d+)?) coins at (\d+(?:\.\d+)?) USDC, "
+    r"value (\d+(?:\.\d+)?), fee (\d+(?:\.\d+)?) \| (\S[^\n]*)"
+)
+
+
+def parse_result(text: str) -> TradeResult | None:
+    """Which result does the Trader report? None if it is not exactly one."""
+    found = _RESULT.fullmatch(text.strip())
+    if found is None:
+        return None
+    quantity, price, value, fee = (Decimal(found[i]) for i in range(4, 8))
+    status: Status = "filled" if found[2] == "filled" else "declined"
+    return TradeResult(status, found[3], found[1], quantity, price, value, fee, found[8].strip())
 
 
 _DECISION = re.compile(r"(BUY|SELL|HOLD) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) USDC \| (\S[^\n]*)")

@@ -12,9 +12,9 @@ from cryptosentinel.desk.floor import Floor
 from cryptosentinel.desk.market.candles import MarketData
 from cryptosentinel.desk.market.listings import BY_SYMBOL
 from cryptosentinel.desk.market.paper import PaperMarket
+from cryptosentinel.desk.messages import parse_advice
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
 from cryptosentinel.desk.policy.trader import NAME as TRADER
-from cryptosentinel.desk.recommendation import parse
 from cryptosentinel.desk.schedule import MEETINGS_A_DAY, time_of
 from cryptosentinel.desk.situations import quote, screen, situation
 from cryptosentinel.errors import DataError
@@ -63,7 +63,7 @@ class DeskMonitor:
     def _decision(self, event: Event, agent: str) -> Event | None:
         """The decision of this agent that this event is, if it is one."""
         if agent == ANALYST and event.kind == "message" and event.sender == ANALYST:
-            advice = parse(str(event.body.get("text", "")))
+            advice = parse_advice(str(event.body.get("text", "")))
             if advice is None or event.run_id in self._advised:
                 return None
             self._advised.add(event.run_id)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptosentinel.desk.learners.inside import WORDS
+from cryptosentinel.desk.messages import advice_line
 from cryptosentinel.desk.policy.analyst import NAME, TOOLS, asked_about, quotes, request, table
 from cryptosentinel.desk.policy.context import Context, call, say
+from cryptosentinel.desk.recommendation import parse
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.models import GEMMA, TINY
 from cryptosentinel.redteam.sandbox import Isolation, run_sandboxed
@@ -59,7 +61,9 @@ class TrainedAnalyst:
             return say("I was given no symbols.")
         if missing := [t for t in TOOLS if not context.has(t)]:
             return call(*((tool, {"symbols": symbols}) for tool in missing))
-        return say(self.said.get((request(context), table(quotes(context, symbols))), "The model was not asked this."))
+        answer = self.said.get((request(context), table(quotes(context, symbols))), "The model was not asked this.")
+        advice = parse(answer)
+        return say(answer if advice is None else advice_line(advice))
 
 
 def trained_analyst(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import cast
 
+from cryptosentinel.desk.messages import advice_line
 from cryptosentinel.desk.policy.context import Context, call, field, rows, say
 from cryptosentinel.desk.recommendation import NO_SYMBOL, TradeRecommendation
 from cryptosentinel.desk.situation import Band, Quote, Situation
@@ -87,4 +88,4 @@ def _confidence(distance: Decimal) -> float:
 
 
 def _recommend(symbol: str, action: str, confidence: float, reason: str) -> str:
-    return TradeRecommendation(symbol, action, confidence, reason).line()  # type: ignore[arg-type]
+    return advice_line(TradeRecommendation(symbol, action, confidence, reason))  # type: ignore[arg-type]

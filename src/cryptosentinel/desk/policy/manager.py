@@ -6,11 +6,18 @@ import re
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
-from cryptosentinel.desk.messages import MeetingDecision, parse_case, parse_clearance, parse_report
+from cryptosentinel.desk.messages import (
+    MeetingDecision,
+    advice_line,
+    parse_advice,
+    parse_case,
+    parse_clearance,
+    parse_report,
+    parse_result,
+)
 from cryptosentinel.desk.order import TradeOrder
 from cryptosentinel.desk.policy.context import Context, call, field, say
-from cryptosentinel.desk.policy.trader import first_result
-from cryptosentinel.desk.recommendation import TradeRecommendation, parse
+from cryptosentinel.desk.recommendation import TradeRecommendation
 from cryptosentinel.types import Message
 
 NAME = "DeepTraderManager"
@@ -26,7 +33,7 @@ def manager(messages: Sequence[Message]) -> Message:
         return _open(context)
     if not (advised := _from(context, "market-analyst")):
         return _ask_analyst(context)
-    advice = parse(advised)
+    advice = parse_advice(advised)
     if advice is None:
         return _no_trade("the MarketAnalyst's answer could not be read")
     if advice.action == "HOLD":
@@ -85,7 +92,7 @@ def _order(context: Context, advice: TradeRecommendation) -> TradeOrder | str:
 
 
 def _ask_for_review(advice: TradeRecommendation, order: TradeOrder) -> Message:
-    both = f"Recommendation: {advice.line()}\nOrder: {order.row()}"
+    both = f"Recommendation: {advice_line(advice)}\nOrder: {order.row()}"
     return call(
         _task("bull-researcher", f"{both}\nThe case for it, in your form."),
         _task("bear-researcher", f"{both}\nThe case against it, in your form."),
@@ -114,7 +121,7 @@ def _objection(context: Context) -> str:
 
 
 def _close(context: Context, order: TradeOrder, answer: str) -> Message:
-    result = first_result(answer)
+    result = parse_result(answer.strip().partition("\n")[0])
     if result is None or result.status != "filled":
         return _no_trade(result.reason if result else "the Trader's answer could not be read")
     verb = "Bought" if order.action == "BUY" else "Sold"

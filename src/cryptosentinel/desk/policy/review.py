@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from cryptosentinel.desk.messages import Case, Clearance, RiskReport, Side, Verdict, parse_order
+from cryptosentinel.desk.messages import Case, Clearance, RiskReport, Side, Verdict, parse_advice, parse_order
 from cryptosentinel.desk.order import TradeOrder
 from cryptosentinel.desk.policy.context import Context, call, field, rows, say
-from cryptosentinel.desk.recommendation import TradeRecommendation, parse
+from cryptosentinel.desk.recommendation import TradeRecommendation
 from cryptosentinel.types import Message
 
 NOTHING = "I was given nothing to look at."
@@ -86,7 +86,7 @@ def _as_told(context: Context, verdict: Verdict, reason: str) -> tuple[Verdict, 
 
 def _advice(context: Context) -> TradeRecommendation | None:
     """The recommendation in the task."""
-    return next((found for line in context.task.splitlines() if (found := parse(_value(line)))), None)
+    return next((found for line in context.task.splitlines() if (found := parse_advice(_value(line)))), None)
 
 
 def _order(context: Context) -> TradeOrder | None:

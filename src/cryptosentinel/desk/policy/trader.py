@@ -27,7 +27,9 @@ def trader(messages: Sequence[Message]) -> Message:
     if done < len(to_do):
         return _fill(context, to_do[done])
     results = [a.text for a in context.answered if a.tool in ("execute_swap", "decline_order")]
-    return say("\n".join(results) if results else "No order, nothing done.")
+    read = [TradeResult.parse(text) for text in results]
+    lines = [text if result is None else result.line() for text, result in zip(results, read, strict=True)]
+    return say("\n".join(lines) if lines else "No order, nothing done.")
 
 
 def _fill(context: Context, command: Command) -> Message:
@@ -44,8 +46,3 @@ def _fill(context: Context, command: Command) -> Message:
         "chain": field(deepest, "chain"), "dex": field(deepest, "dex"),
     }  # fmt: skip
     return call(("execute_swap", arguments))
-
-
-def first_result(text: str) -> TradeResult | None:
-    """The result of the first trade that the Trader reports."""
-    return TradeResult.parse(text.strip().partition("\n")[0])

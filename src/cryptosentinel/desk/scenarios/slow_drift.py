@@ -7,6 +7,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from cryptosentinel.desk.messages import advice_line
 from cryptosentinel.desk.policy.analyst import NAME, market_analyst
 from cryptosentinel.desk.policy.context import say
 from cryptosentinel.desk.recommendation import TradeRecommendation
@@ -45,7 +46,8 @@ class Drifting:
         if self.rng.random() >= share:
             return honest
         confidence = self.rng.randint(62, 80) / 100
-        return say(TradeRecommendation(self.rng.choice(THIN), "BUY", confidence, self.rng.choice(REASONS)).line())
+        advice = TradeRecommendation(self.rng.choice(THIN), "BUY", confidence, self.rng.choice(REASONS))
+        return say(advice_line(advice))
 
 
 @register("scenario", "slow-drift")
