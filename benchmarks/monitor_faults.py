@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import runs
+from bench import runs, tables
+from bench.monitor_tables import faults_table
 
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.services.monitor_ledger import alarms_of, watches
@@ -30,7 +31,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--decisions", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--render", action="store_true", help="only fill the page from the result file")
     options = parser.parse_args()
+    if options.render:
+        return render(json.loads(options.out.read_text("utf-8")))
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -60,6 +64,12 @@ def main() -> int:
         result = compared(folder, options, killed, ended)
     runs.write_result(options.out, result)
     runs.say(json.dumps(result["outcome"]))
+    return render(result) if options.out == runs.RESULTS / "monitor_faults.json" else 0
+
+
+def render(result: dict[str, Any]) -> int:
+    """Fill the page."""
+    tables.fill(runs.ROOT / "docs" / "benchmarks.md", "monitor-faults", faults_table(result))
     return 0
 
 

@@ -48,6 +48,20 @@ def tradetrap_tables(result: Row) -> str:
     return "\n\n".join(parts)
 
 
+def faults_table(result: Row) -> str:
+    """What was left after the kills."""
+    said = {
+        "killed while running": result["outcome"]["kills"],
+        "decisions": f"{result['outcome']['decisions']:,}",
+        "lost": result["outcome"]["lost"],
+        "counted twice": result["outcome"]["twice"],
+        "the same alarms as an uninterrupted run": "yes" if result["outcome"]["same_alarms"] else "**no**",
+        "the same state, to the last bit": "yes" if result["outcome"]["same_state"] else "**no**",
+        "the ledger's chain holds": "yes" if result["outcome"]["chain_holds"] else "**no**",
+    }
+    return "\n\n".join([origin(result["made"]), table(("", ""), said.items())])
+
+
 def _lengths(rows: list[Row]) -> str:
     found: dict[tuple[str, bool], dict[tuple[str, float], Row]] = {}
     for r in rows:
