@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from bench import runs
 from bench.guard_baselines import agno_list, ask_other, length, regex, stopped, texts_of
-from bench.guard_cuts import by_label, fit, with_cuts
+from bench.guard_cuts import by_label, fit, held, with_cuts
 from bench.guard_parts import mined_rows, strata_rows, trader_rows
 from bench.guard_tables import guard_tables
 from bench.guard_traces import FILES, SOURCES, Judged, judge, load
@@ -62,6 +62,7 @@ def main() -> int:
         "made": runs.provenance("guard.py", {"sample": options.sample}),
         "targets": targets(rows, strata, mined),
         "rates": rows,
+        "missed": missed(judged, weights),
         "strata": strata,
         "mined": mined,
         "traders": traders,
@@ -108,6 +109,16 @@ def shipped(judged: Mapping[str, Sequence[Judged]], weights: Weights) -> list[Ro
         *rows,
         *rates("asb_planning_backdoor", "trigger present", "shipped", by_label(planned, weights), {}),
     ]
+
+
+def missed(judged: Mapping[str, Sequence[Judged]], weights: Weights) -> list[Row]:
+    """Of the hijacks that were not stopped: before how many had nothing from outside given an order yet?"""
+    rows = []
+    for part in SOURCES:
+        lost = [t for t in judged[part] if t.label == "attack_succeeded" and not held(t, weights)]
+        unseen = [t for t in lost if not any("instruction" in scores for _, scores in t.until_harm())]
+        rows.append({"part": part, "missed": len(lost), "before_any_order": len(unseen)})
+    return rows
 
 
 def rates(

@@ -18,6 +18,11 @@ def guard_tables(result: Row) -> str:
     parts.append(_rates([r for r in result["rates"] if r["left_out"] != "shipped"]))
     parts.append("**The same with the weights of the package**")
     parts.append(_rates([r for r in result["rates"] if r["left_out"] == "shipped"]))
+    lost = [(r["part"], r["missed"], r["before_any_order"]) for r in result["missed"]]
+    parts.append(
+        "**Hijacks that were not stopped**, and those whose call came before anything untrusted had given an order"
+    )
+    parts.append(table(("part", "missed", "before any order"), lost))
     parts.append("**The planning backdoor with hypotheses that a scan of the other half found**")
     parts.append(
         table(
