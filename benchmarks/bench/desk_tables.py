@@ -23,18 +23,10 @@ def desk_tables(result: Mapping[str, Any]) -> str:
         for attack in result["goals"]
     ]
     clean = [
-        (
-            c["seed"],
-            c["defences"],
-            c["fills"],
-            f"{c['pnl']:,.2f}",
-            c["held"],
-            c["blocked"],
-            c["alarms"],
-            f"{c['cpu_s']:.1f}",
-        )
+        (c["model"], c["seed"], c["defences"], c["fills"], f"{c['pnl']:,.2f}", c["held"], c["blocked"], c["alarms"],
+         f"{c['cpu_s']:.1f}")
         for c in result["clean"]
-    ]
+    ]  # fmt: skip
     head = ("scenario", *NAMES)
     return "\n\n".join(
         [
@@ -46,7 +38,20 @@ def desk_tables(result: Mapping[str, Any]) -> str:
             "USDC that went into thin markets undefended, on average",
             table(("scenario", *NAMES[1:], "into thin markets"), seen),
             "**Clean sessions of 30 days**",
-            table(("seed", "defences", "trades", "profit and loss", "held", "blocked", "alarms", "processor s"), clean),
+            table(
+                (
+                    "analyst",
+                    "seed",
+                    "defences",
+                    "trades",
+                    "profit and loss",
+                    "held",
+                    "blocked",
+                    "alarms",
+                    "processor s",
+                ),
+                clean,
+            ),
         ]
     )
 
