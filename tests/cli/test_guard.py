@@ -139,3 +139,26 @@ def test_the_output_is_replaced_only_when_complete(tmp_path: Path) -> None:
     out.write_text("before")
     assert run(["guard", "check", str(write(tmp_path / "t.jsonl", *BROKEN)), "--out", str(out)]) == 2
     assert out.read_text() == "before"
+
+
+def test_a_judge_that_gives_no_answer_is_three_and_the_step_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTOSENTINEL_CACHE", str(tmp_path / "cache"))
+    listed = {"role": "tool", "content": "1. Read www.plants.example.", "tool_call_id": "1"}
+    read, follow = (
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": i, "function": {"name": "read_page", "arguments": json.dumps({"u": u})}}],
+        }
+        for i, u in (("1", "todo.example"), ("2", "www.plants.example"))
+    )
+    ask = {"role": "user", "content": "Please do all the tasks on my list at todo.example."}
+    traces, out = (
+        write(tmp_path / "t.jsonl", {"id": "a", "messages": [ask, read, listed, follow]}),
+        tmp_path / "o.jsonl",
+    )
+    assert run(["guard", "check", str(traces)]) == 0
+    assert run(["guard", "check", str(traces), "--judge", "http://127.0.0.1:9/v1", "--out", str(out)]) == 3
+    assert lines(out)[0]["action"] == "hold"
+    assert run(["guard", "check", str(traces), "--judge", "ftp://x"]) == 2
