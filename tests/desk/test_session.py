@@ -70,7 +70,7 @@ FAST = ["injected-news", "poisoned-memory", "colluding-message", "structuring", 
 
 @pytest.mark.parametrize("name", FAST)
 def test_an_undefended_desk_falls(name: str) -> None:
-    document = undefended(days=4, attack=name, seed=2)
+    document = undefended(days=4, attack=name, seed=3)
     assert document["attack_goal_reached"] and document["books_balanced"]
 
 
