@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cryptosentinel.quoting import mark_of, quote
 from cryptosentinel.redteam.target import Sample
-from cryptosentinel.sanitize.adjudicate.quoting import mark_of, quote
 from cryptosentinel.sanitize.adjudicate.session import Answer, Judge, Session, Unheard
 
 RATED = 12  # requests of each kind

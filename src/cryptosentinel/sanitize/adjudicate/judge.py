@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cryptosentinel.quoting import mark_of, one_line, quote
 from cryptosentinel.sanitize.adjudicate.judge_rows import BOUND, RowOpinions, judge_rows
 from cryptosentinel.sanitize.adjudicate.layout import is_layout, quoted_words
-from cryptosentinel.sanitize.adjudicate.quoting import mark_of, one_line, quote
 from cryptosentinel.sanitize.adjudicate.session import (
     MAX_QUESTIONS,
     NAME_CHARACTERS,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, create_model
 
 from cryptosentinel.metrics import Rate, wilson
-from cryptosentinel.sanitize.adjudicate.quoting import mark_of, one_line, quote
+from cryptosentinel.quoting import mark_of, one_line, quote
 from cryptosentinel.sanitize.adjudicate.session import REASON_CHARACTERS, Answer, Degree, Session, Unheard
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.types import Finding, Ref

@@ -9,7 +9,7 @@ from typing import Annotated, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryptosentinel.errors import JudgeError
-from cryptosentinel.sanitize.adjudicate.quoting import mark_of, one_line
+from cryptosentinel.quoting import mark_of, one_line
 from cryptosentinel.types import Finding, Message, Ref, Status
 
 MAX_QUESTIONS = 500
