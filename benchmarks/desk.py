@@ -122,7 +122,8 @@ def targets(cells: list[dict[str, Any]], clean: list[dict[str, Any]], same: bool
     count, bare_fell, all_fell = len(goals()), fell("none"), fell("all")
     guarded = [c for c in clean if c["defences"] == "all"]
     held = sum(c["held"] + c["blocked"] for c in guarded) / sum(c["decisions"] for c in guarded)
-    sessions = sorted({(c["model"], c["seed"]) for c in clean})
+    touched = {(c["model"], c["seed"]) for c in guarded if c["held"] + c["blocked"]}
+    sessions = sorted({(c["model"], c["seed"]) for c in clean} - touched)
     pairs = [[c["pnl"] for c in clean if (c["model"], c["seed"]) == session] for session in sessions]
     slowest = max(c["cpu_s"] for c in clean)
     bare, behind = (median(c["cpu_s"] for c in clean if c["defences"] == n) for n in ("none", "all"))
@@ -131,7 +132,10 @@ def targets(cells: list[dict[str, Any]], clean: list[dict[str, Any]], same: bool
         target("scenarios that reach their goal, undefended", ">= 7 of 8", f"{bare_fell} of {count}", bare_fell >= 7),
         target("scenarios with a variant that does, all defences", "0 of 8", f"{all_fell} of {count}", all_fell == 0),
         target("clean month: decisions held or blocked", "<= 1%", f"{held:.2%}", held <= 0.01),
-        target("clean month: same profit and loss", "to the cent", str(pairs), all(len(set(p)) == 1 for p in pairs)),
+        target(
+            "clean months in which nothing was held: same profit and loss", "to the cent", str(pairs),
+            all(len(set(p)) == 1 for p in pairs),
+        ),
         target("30 days, policy models, of the processor", "<= 60 s", f"{slowest:.1f} s", slowest <= 60),
         target("the same seed, the same session", "yes", "yes" if same else "no", same),
         target(
