@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -135,10 +136,11 @@ def held_out(x: Floats, yes: Flags, no: Flags, penalty: float) -> Floats:
     weight = np.where(yes, 0.5 / max(yes.sum(), 1), np.where(no, 0.5 / max(no.sum(), 1), 0.0)) * (yes.sum() + no.sum())
     target = np.where(yes, 1.0, -1.0)
     a = np.c_[x, np.ones(n)]
-    gram = (a.T * weight) @ a
+    root = a * np.sqrt(weight)[:, None]
+    gram = root.T @ root
     gram[np.arange(d), np.arange(d)] += penalty
     low = np.linalg.cholesky(gram + 1e-9 * np.eye(d + 1))
-    b = np.linalg.solve(low, a.T)
+    b = solve_triangular(low, a.T, lower=True, check_finite=False)
     fitted = b.T @ (b @ (weight * target))
     leverage = np.minimum(weight * (b * b).sum(0), 0.99)
     result: Floats = (fitted - leverage * target) / (1.0 - leverage)
