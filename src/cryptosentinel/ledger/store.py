@@ -118,6 +118,15 @@ class Ledger:
                 raise LedgerError(f"ledger {self._name}: entry {row.seq} is not JSON: {error}") from None
             yield Entry(row.seq, row.kind, body, row.prev_hash, row.hash, row.at)
 
+    def last_seq(self) -> int:
+        """How many entries were ever written?
+
+        Raises:
+            LedgerError: the database cannot be read.
+        """
+        query = sa.select(sa.func.coalesce(sa.func.max(entries.c.seq), 0))
+        return int(self.transact(lambda c: c.execute(query).scalar_one(), write=False))
+
     def verify(self) -> VerifyResult:
         """Is every entry where it was put, as it was put?
 
