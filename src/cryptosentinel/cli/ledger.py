@@ -82,8 +82,8 @@ def prune(
     """Remove the entries that were written before a time; what is left can still be verified.
 
     A tombstone in the chain says how many are gone and names the hash of the last, so that `ledger verify` sees the
-    difference between pruned and stolen. A broken chain is not pruned. What a watch needs to go on stays, and so does all
-    that is newer. Export first: what is pruned is gone.
+    difference between pruned and stolen. A broken chain is not pruned. What a watch needs to go on stays, and so does
+    all that is newer. Export first: what is pruned is gone.
 
     \b
       cryptosentinel ledger export desk.db --to archive/2026-11
