@@ -184,9 +184,12 @@ def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declared(a: Mapping[str, Any]) -> dict[str, Any]:
+    keys = [k for k in a if k.startswith(DECISION)]
+    if not keys:
+        return {}
     whole = _parsed(a.get(DECISION))
     found = dict(whole) if isinstance(whole, dict) else {}
-    return found | {k[len(DECISION) + 1 :]: v for k, v in a.items() if k.startswith(f"{DECISION}.")}
+    return found | {k[len(DECISION) + 1 :]: a[k] for k in keys if k.startswith(f"{DECISION}.")}
 
 
 def _first(a: Mapping[str, Any], *keys: str) -> str:
@@ -201,7 +204,7 @@ def _parsed(value: Any) -> Any:
     """JSON if it is that and nothing odd; else the value itself."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            parsed = json.loads(value, parse_constant=_odd, parse_float=_real)
+            parsed = _DECODER.decode(value)
         except (ValueError, RecursionError):
             return value
         return parsed if _within(parsed, DEEPEST) else value
@@ -209,9 +212,10 @@ def _parsed(value: Any) -> Any:
 
 
 def _within(value: Any, deepest: int) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return not isinstance(value, list) or (deepest > 0 and all(_within(v, deepest - 1) for v in value))
+    if not isinstance(value, dict | list):
+        return True
+    inner = [v for v in (value.values() if isinstance(value, dict) else value) if isinstance(v, dict | list)]
+    return deepest > 0 and all(_within(v, deepest - 1) for v in inner) if inner else True
 
 
 def _odd(name: str) -> Any:
@@ -222,6 +226,9 @@ def _real(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_odd, parse_float=_real)
 
 
 def _said(value: Any) -> str:

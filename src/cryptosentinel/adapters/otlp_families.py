@@ -71,7 +71,7 @@ class Families:
                     return None
                 break
             key, agent, session = node[0], agent or node[1], session or node[2]
-            if agent and session or not key:
+            if (agent and session) or not key:
                 break
             if agent and (orphan.trace, key) not in self._nodes:
                 break

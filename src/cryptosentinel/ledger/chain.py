@@ -13,6 +13,7 @@ from cryptosentinel.errors import LedgerError
 Kind = Literal["run", "finding", "verdict", "event"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GENESIS = "0" * 64
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def canonical(kind: str, body: Mapping[str, Any]) -> str:
     if kind not in KINDS:
         raise LedgerError(f"unknown kind of entry {kind!r} (known: {', '.join(KINDS)})")
     try:
-        return json.dumps(dict(body), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode(dict(body))
     except (TypeError, ValueError, RecursionError) as error:
         raise LedgerError(f"a {kind} entry must be JSON: {error}") from None
 

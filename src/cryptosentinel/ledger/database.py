@@ -26,6 +26,10 @@ entries = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Column("at", sa.BigInteger, nullable=True),  # when it was written, microseconds since 1970; null before 0002
 )
+INSERT = {
+    name: f"INSERT INTO entries (seq, kind, body, prev_hash, hash, at) VALUES ({', '.join([mark] * 6)})"  # noqa: S608
+    for name, mark in {"sqlite": "?", "postgresql": "%s"}.items()
+}
 
 
 def engine_for(where: str | Path) -> sa.Engine:

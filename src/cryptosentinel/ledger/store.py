@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cryptosentinel.errors import LedgerError
 from cryptosentinel.ledger.chain import GENESIS, Entry, Kind, VerifyResult, canonical, link
-from cryptosentinel.ledger.database import WRITE_OPTION, engine_for, entries, take_write_lock
+from cryptosentinel.ledger.database import INSERT, WRITE_OPTION, engine_for, entries, take_write_lock
 from cryptosentinel.ledger.items import kind_of, to_dict
 from cryptosentinel.ledger.migrate import is_current, upgrade
 from cryptosentinel.ledger.tombstone import Tombstone
@@ -83,12 +83,12 @@ class Ledger:
             seq, head = last.one_or_none() or (0, GENESIS)
             at = time.time_ns() // 1000
             added: list[Entry] = []
-            rows: list[dict[str, Any]] = []
+            rows: list[tuple[Any, ...]] = []
             for kind, body, text in prepared:
                 seq, previous, head = seq + 1, head, link(head, kind, text, at)
                 added.append(Entry(seq, kind, body, previous, head, at))
-                rows.append({"seq": seq, "kind": kind, "body": text, "prev_hash": previous, "hash": head, "at": at})
-            connection.execute(entries.insert(), rows)
+                rows.append((seq, kind, text, previous, head, at))
+            connection.exec_driver_sql(INSERT[connection.dialect.name], rows)  # half of what a statement object costs
             return added
 
         return self.transact(write, write=True)
