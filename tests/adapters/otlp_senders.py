@@ -16,7 +16,9 @@ TRACE = "ab" * 16
 Given = Mapping[str, Any]
 
 
-def span(n: int, attributes: Given, parent: int = 0, *, name: str = "span", at: float = 0.0, trace: str = TRACE) -> Given:
+def span(
+    n: int, attributes: Given, parent: int = 0, *, name: str = "span", at: float = 0.0, trace: str = TRACE
+) -> Given:
     """Span number n of a trace, a child of number `parent`."""
     nano = int((NOW - 60 + at) * 1e9)
     return {
@@ -62,7 +64,8 @@ def body_protobuf(spans: Sequence[Given], service: str = "desk") -> bytes:
         )  # fmt: skip
         for pair in given["attributes"]:
             fill(made.attributes.add(key=pair["key"]).value, pair["value"])
-    return request.SerializeToString()
+    found: bytes = request.SerializeToString()
+    return found
 
 
 def fill(target: AnyValue, given: Given) -> None:
@@ -77,7 +80,11 @@ def fill(target: AnyValue, given: Given) -> None:
     elif which == "intValue":
         target.int_value = int(inner)
     else:
-        setattr(target, {"stringValue": "string_value", "boolValue": "bool_value", "doubleValue": "double_value"}[which], inner)
+        setattr(
+            target,
+            {"stringValue": "string_value", "boolValue": "bool_value", "doubleValue": "double_value"}[which],
+            inner,
+        )
 
 
 def packed(body: bytes) -> bytes:
@@ -85,20 +92,67 @@ def packed(body: bytes) -> bytes:
     return gzip.compress(body)
 
 
+ARGUMENTS = '{"token": "ETH", "amount": 5}'
+CHOICE = '{"asset": "ETH", "size": 5.0}'
+CALL = {"type": "tool_call", "id": "c1", "name": "swap", "arguments": {"token": "ETH"}}
+
+
+def messages(role: str, *parts: Given) -> str:
+    """As gen_ai.input.messages has them."""
+    return json.dumps([{"role": role, "parts": list(parts)}])
+
+
+def text(said: str) -> Given:
+    """A part of a message."""
+    return {"type": "text", "content": said}
+
+
 TEAM = {
     "gen_ai": [
-        span(2, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "swap", "gen_ai.tool.call.arguments": '{"token": "ETH", "amount": 5}', "gen_ai.tool.call.result": "done"}, 9, at=1),
-        span(3, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "text", "content": "Buy."}, {"type": "tool_call", "id": "c1", "name": "swap", "arguments": {"token": "ETH"}}]}]'}, 9),
-        span(9, {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Trader", "gen_ai.conversation.id": "s1", "gen_ai.input.messages": '[{"role": "user", "parts": [{"type": "text", "content": "Trade."}]}]', "gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "text", "content": "{\\"asset\\": \\"ETH\\", \\"size\\": 5.0}"}]}]'}),
+        span(2, {
+            "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "swap",
+            "gen_ai.tool.call.arguments": ARGUMENTS, "gen_ai.tool.call.result": "done",
+        }, 9, at=1),
+        span(3, {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": "m",
+            "gen_ai.output.messages": messages("assistant", text("Buy."), CALL),
+        }, 9),
+        span(9, {
+            "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Trader", "gen_ai.conversation.id": "s1",
+            "gen_ai.input.messages": messages("user", text("Trade.")),
+            "gen_ai.output.messages": messages("assistant", text(CHOICE)),
+        }),
     ],
     "OpenInference": [
-        span(2, {"openinference.span.kind": "TOOL", "tool.name": "swap", "input.value": '{"token": "ETH", "amount": 5}', "output.value": "done"}, 9, at=1),
-        span(3, {"openinference.span.kind": "LLM", "llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": "Buy.", "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "swap", "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": '{"token": "ETH"}'}, 9),
-        span(9, {"openinference.span.kind": "AGENT", "agent.name": "Trader", "session.id": "s1", "input.value": "Trade.", "output.value": '{"asset": "ETH", "size": 5.0}'}),
+        span(2, {
+            "openinference.span.kind": "TOOL", "tool.name": "swap", "input.value": ARGUMENTS, "output.value": "done",
+        }, 9, at=1),
+        span(3, {
+            "openinference.span.kind": "LLM", "llm.output_messages.0.message.role": "assistant",
+            "llm.output_messages.0.message.content": "Buy.",
+            "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "swap",
+            "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": '{"token": "ETH"}',
+        }, 9),
+        span(9, {
+            "openinference.span.kind": "AGENT", "agent.name": "Trader", "session.id": "s1", "input.value": "Trade.",
+            "output.value": CHOICE,
+        }),
     ],
     "gen_ai as it was": [
-        span(2, {"traceloop.span.kind": "tool", "traceloop.entity.name": "swap", "traceloop.entity.input": '{"inputs": {"token": "ETH", "amount": 5}}', "traceloop.entity.output": "done"}, 9, at=1),
-        span(3, {"gen_ai.system": "openai", "gen_ai.request.model": "m", "llm.request.type": "chat", "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": "Buy.", "gen_ai.completion.0.tool_calls.0.name": "swap", "gen_ai.completion.0.tool_calls.0.arguments": '{"token": "ETH"}'}, 9),
-        span(9, {"traceloop.span.kind": "agent", "traceloop.entity.name": "Trader", "traceloop.association.properties.session_id": "s1", "traceloop.entity.input": "Trade.", "traceloop.entity.output": '{"asset": "ETH", "size": 5.0}'}),
+        span(2, {
+            "traceloop.span.kind": "tool", "traceloop.entity.name": "swap",
+            "traceloop.entity.input": '{"inputs": {"token": "ETH", "amount": 5}}', "traceloop.entity.output": "done",
+        }, 9, at=1),
+        span(3, {
+            "gen_ai.system": "openai", "gen_ai.request.model": "m", "llm.request.type": "chat",
+            "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": "Buy.",
+            "gen_ai.completion.0.tool_calls.0.name": "swap",
+            "gen_ai.completion.0.tool_calls.0.arguments": '{"token": "ETH"}',
+        }, 9),
+        span(9, {
+            "traceloop.span.kind": "agent", "traceloop.entity.name": "Trader",
+            "traceloop.association.properties.session_id": "s1", "traceloop.entity.input": "Trade.",
+            "traceloop.entity.output": CHOICE,
+        }),
     ],
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import pytest
 
 from cryptosentinel import cli
 from cryptosentinel.errors import ConfigError, LedgerError
-from cryptosentinel.ledger import Ledger, prune, store
+from cryptosentinel.ledger import Ledger, prune
 from cryptosentinel.ledger.chain import link
 from cryptosentinel.monitor import Plan, Watch
 from cryptosentinel.services.ledger import export_ledger, prune_ledger, verify_ledger
@@ -27,7 +28,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(store.time, "time_ns", lambda: int(self.now * 1e9))
+        monkeypatch.setattr(time, "time_ns", lambda: int(self.now * 1e9))
 
 
 @pytest.fixture
