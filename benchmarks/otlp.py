@@ -1,8 +1,8 @@
 """How many spans a second does the receiver take, end to end into SQLite, and is each of them there afterwards?
 
 A server process (`cryptosentinel serve`) and this process, which sends prepared requests over loopback HTTP from several
-threads, share the cores of the machine. Counted are spans that were acknowledged, by the time from the first request to
-the last answer: an acknowledged span's events are in the ledger. Then the server is killed, the ledger is verified, and
+threads, share the machine's cores. Counted are spans that were acknowledged, by the time from the first request to the
+last answer: an acknowledged span's events are in the ledger. Then the server is killed, the ledger is verified, and
 every event that must be in it is looked for, once.
 """
 
@@ -145,8 +145,8 @@ def measure(spans: int, batch: int, senders: int) -> dict[str, Any]:
         verified = Ledger.open(ledger).verify()
     sent = len(made) * batch
     return {
-        "spans": sent, "spans_per_request": batch, "senders": senders, "seconds": seconds, "spans_per_s": sent / seconds,
-        "server_cpu_s": cpu, "spans_per_cpu_s": sent / cpu, "events": len(expected),
+        "spans": sent, "spans_per_request": batch, "senders": senders, "seconds": seconds,
+        "spans_per_s": sent / seconds, "server_cpu_s": cpu, "spans_per_cpu_s": sent / cpu, "events": len(expected),
         "lost": sum(found[id] == 0 for id in expected), "twice": sum(n > 1 for n in found.values()),
         "unexpected": len(found.keys() - set(expected)), "chain_holds": verified.ok,
         "statuses": {str(k): v for k, v in statuses.items()}, "load_average": os.getloadavg()[0],
@@ -163,8 +163,8 @@ def main() -> None:
         runs.append(measure(chosen.spans, batch, senders))
         run = runs[-1]
         say(
-            f"{batch} a request, {senders} senders: {run['spans_per_s']:,.0f} spans/s ({run['spans_per_cpu_s']:,.0f} a CPU "
-            f"second), lost {run['lost']}, twice {run['twice']}, load {run['load_average']:.1f}"
+            f"{batch} a request, {senders} senders: {run['spans_per_s']:,.0f} spans/s, {run['spans_per_cpu_s']:,.0f} a CPU "
+            f"second, lost {run['lost']}, twice {run['twice']}, load {run['load_average']:.1f}"
         )
     write_result(chosen.out, provenance("otlp.py", {"spans": chosen.spans}, ("SQLAlchemy", "uvicorn")) | {"runs": runs})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from cryptosentinel.adapters.otlp import check_open, receiver
 from cryptosentinel.adapters.otlp_intake import Intake
 from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.ledger import Ledger
-from cryptosentinel.monitor import Watch
+from cryptosentinel.monitor import Alarm, Watch
 from cryptosentinel.services.alerts import Alerts, metrics_text
 from cryptosentinel.services.monitor import learn_watch, read_plan
 from cryptosentinel.services.monitor_ledger import LedgerWatch, Taken
 from cryptosentinel.types import Event
+
+
+RETRY_AFTER_S = 60.0
 
 
 class AlertingWatch:
@@ -23,7 +27,8 @@ class AlertingWatch:
     def __init__(self, kept: LedgerWatch, webhook: str = "") -> None:
         """Tell what was not delivered before."""
         self._kept, self._alerts = kept, Alerts(kept, webhook)
-        self._alerts.sync()
+        self._again = 0.0
+        self._tell(())
 
     @property
     def watch(self) -> Watch:
@@ -37,8 +42,13 @@ class AlertingWatch:
             LedgerError: nothing of them was kept.
         """
         taken = self._kept.take(events)
-        self._alerts.sync(taken.alarms)
+        self._tell(taken.alarms)
         return taken
+
+    def _tell(self, alarms: Sequence[Alarm]) -> None:
+        """Tell what is new; a webhook that is away is tried again once a minute, for events wait meanwhile."""
+        if (alarms or time.monotonic() >= self._again) and not self._alerts.sync(alarms):
+            self._again = time.monotonic() + RETRY_AFTER_S
 
 
 def serve(
