@@ -1,6 +1,6 @@
 """How many spans a second does the receiver take, end to end into SQLite, and is each of them there afterwards?
 
-A server process (`cryptosentinel serve`) and this process, which sends prepared requests over loopback HTTP from several
+A server process (`cryptosentinel serve`) and this process, which sends prepared requests over loopback from several
 threads, share the machine's cores. Counted are spans that were acknowledged, by the time from the first request to the
 last answer: an acknowledged span's events are in the ledger. Then the server is killed, the ledger is verified, and
 every event that must be in it is looked for, once.
@@ -163,8 +163,8 @@ def main() -> None:
         runs.append(measure(chosen.spans, batch, senders))
         run = runs[-1]
         say(
-            f"{batch} a request, {senders} senders: {run['spans_per_s']:,.0f} spans/s, {run['spans_per_cpu_s']:,.0f} a CPU "
-            f"second, lost {run['lost']}, twice {run['twice']}, load {run['load_average']:.1f}"
+            f"{batch} a request, {senders} senders: {run['spans_per_s']:,.0f} spans/s, {run['spans_per_cpu_s']:,.0f} a CPU"
+            f" second, lost {run['lost']}, twice {run['twice']}, load {run['load_average']:.1f}"
         )
     write_result(chosen.out, provenance("otlp.py", {"spans": chosen.spans}, ("SQLAlchemy", "uvicorn")) | {"runs": runs})
 

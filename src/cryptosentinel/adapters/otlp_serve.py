@@ -17,7 +17,6 @@ from cryptosentinel.services.monitor import learn_watch, read_plan
 from cryptosentinel.services.monitor_ledger import LedgerWatch, Taken
 from cryptosentinel.types import Event
 
-
 RETRY_AFTER_S = 60.0
 
 
