@@ -163,8 +163,8 @@ def main() -> None:
         runs.append(measure(chosen.spans, batch, senders))
         run = runs[-1]
         say(
-            f"{batch} a request, {senders} senders: {run['spans_per_s']:,.0f} spans/s, {run['spans_per_cpu_s']:,.0f} a CPU"
-            f" second, lost {run['lost']}, twice {run['twice']}, load {run['load_average']:.1f}"
+            f"{batch} a request, {senders} senders: {run['spans_per_s']:,.0f} spans/s, {run['spans_per_cpu_s']:,.0f} a "
+            f"CPU second, lost {run['lost']}, twice {run['twice']}, load {run['load_average']:.1f}"
         )
     write_result(chosen.out, provenance("otlp.py", {"spans": chosen.spans}, ("SQLAlchemy", "uvicorn")) | {"runs": runs})
 

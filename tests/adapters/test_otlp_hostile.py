@@ -97,8 +97,9 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"traceId": "xyz"}, "a trace id is 16 bytes"),
-        ({"traceId": 5}, "a trace id is 16 bytes"),
+        ({"traceId": "xyz"}, "traceId must be hex, got 'xyz'"),
+        ({"traceId": "ab"}, "a trace id is 16 bytes"),
+        ({"traceId": 5}, "traceId must be hex, got '5'"),
         ({"spanId": "0" * 16}, "a span id is 8 bytes"),
         ({"parentSpanId": "12"}, "a parent's id is 8 bytes"),
         ({"startTimeUnixNano": "0"}, "start is 0 s, outside 2000 to a day from now: check the clock"),

@@ -52,18 +52,15 @@ def session_of(span: Span) -> str:
 def what(span: Span) -> What:
     """What kind of act is this span, in any of the dialects?"""
     a = span.attributes
-    for key in ("openinference.span.kind", "traceloop.span.kind"):
-        if isinstance(kind := a.get(key), str):
-            return _KINDS.get(kind.lower(), "other")
+    kind = a.get("openinference.span.kind") or a.get("traceloop.span.kind")
+    if isinstance(kind, str):
+        return _KINDS.get(kind.lower(), "other")
     if isinstance(operation := a.get("gen_ai.operation.name"), str):
         return _OPERATIONS.get(operation, "other")
     if "gen_ai.tool.name" in a:
         return "tool"
-    if "llm.request.type" in a or (
-        ("gen_ai.system" in a or "gen_ai.provider.name" in a) and "gen_ai.request.model" in a
-    ):
-        return "model"
-    return "other"
+    named = "gen_ai.system" in a or "gen_ai.provider.name" in a
+    return "model" if "llm.request.type" in a or (named and "gen_ai.request.model" in a) else "other"
 
 
 def acts_of(span: Span) -> list[Act]:
@@ -193,11 +190,17 @@ def _declared(a: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first(a: Mapping[str, Any], *keys: str) -> str:
-    return next((v for k in keys if isinstance(v := a.get(k), str) and v), "")
+    for key in keys:
+        if (value := a.get(key)) and isinstance(value, str):
+            return value
+    return ""
 
 
 def _any(a: Mapping[str, Any], *keys: str) -> Any:
-    return next((v for k in keys if (v := a.get(k)) is not None), None)
+    for key in keys:
+        if (value := a.get(key)) is not None:
+            return value
+    return None
 
 
 def _parsed(value: Any) -> Any:
@@ -207,7 +210,8 @@ def _parsed(value: Any) -> Any:
             parsed = _DECODER.decode(value)
         except (ValueError, RecursionError):
             return value
-        return parsed if _within(parsed, DEEPEST) else value
+        shallow = value.count("[") + value.count("{") <= DEEPEST
+        return parsed if shallow or _within(parsed, DEEPEST) else value
     return value
 
 

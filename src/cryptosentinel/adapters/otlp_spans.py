@@ -18,7 +18,7 @@ LONGEST = 65_536  # characters of a text
 DEEPEST = 8  # lists and tables within each other
 EARLIEST_S = 946_684_800.0  # the year 2000
 AHEAD_S = 86_400.0  # how far a sender's clock may be ahead of ours
-_TRACE, _SPAN = re.compile(r"[0-9a-fA-F]{32}"), re.compile(r"[0-9a-fA-F]{16}")
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 Attributes = dict[str, Any]
 
 
@@ -103,29 +103,38 @@ def spans_of_json(body: bytes, now: float) -> Iterator[Span | str]:
 def _json_span(given: Any, service: str, now: float) -> Span:
     if not isinstance(given, dict):
         raise ValueError(f"a span is an object, got {type(given).__name__}")
-    ids = (given.get("traceId"), given.get("spanId"), given.get("parentSpanId") or "")
+    trace, own, parent = (_hex(given.get(k), k) for k in ("traceId", "spanId", "parentSpanId"))
     events = []
     for event in _items(given.get("events"), "events")[: MOST_EVENTS + 1]:
         if not isinstance(event, dict) or not isinstance(event.get("name", ""), str):
             raise ValueError("an event of a span is an object with a name")
         events.append((event.get("name", "")[:LONGEST], _json_pairs(event.get("attributes"))))
     start, end = (_integer(given.get(k, 0), k) for k in ("startTimeUnixNano", "endTimeUnixNano"))
-    return _span(ids, given.get("name", ""), start, end, _json_pairs(given.get("attributes")), events, service, now)
+    attributes = _json_pairs(given.get("attributes"))
+    return _span((trace, own, parent), given.get("name", ""), start, end, attributes, events, service, now)
+
+
+def _hex(value: Any, what: str) -> str:
+    if value is None and what == "parentSpanId":
+        return ""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-fA-F]{0,64}", value):
+        raise ValueError(f"{what} must be hex, got {str(value)[:40]!r}")
+    return value.lower()
 
 
 def _span(
-    ids: tuple[Any, Any, Any], name: Any, start_ns: int, end_ns: int, attributes: Attributes,
+    ids: tuple[str, str, str], name: Any, start_ns: int, end_ns: int, attributes: Attributes,
     events: list[tuple[str, Attributes]], service: str, now: float,
 ) -> Span:  # fmt: skip
     trace, own, parent = ids
-    if not isinstance(trace, str) or not _TRACE.fullmatch(trace) or trace == "0" * 32:
-        raise ValueError(f"a trace id is 16 bytes, not all 0, got {str(trace)[:40]!r}")
-    if not isinstance(own, str) or not _SPAN.fullmatch(own) or own == "0" * 16:
-        raise ValueError(f"a span id is 8 bytes, not all 0, got {str(own)[:40]!r}")
-    if parent == "0" * 16:
+    if len(trace) != 32 or trace == _NO_TRACE:
+        raise ValueError(f"a trace id is 16 bytes, not all 0, got {trace[:40]!r}")
+    if len(own) != 16 or own == _NO_SPAN:
+        raise ValueError(f"a span id is 8 bytes, not all 0, got {own[:40]!r}")
+    if parent == _NO_SPAN:
         parent = ""
-    if not isinstance(parent, str) or (parent and not _SPAN.fullmatch(parent)):
-        raise ValueError(f"a parent's id is 8 bytes or nothing, got {str(parent)[:40]!r}")
+    if parent and len(parent) != 16:
+        raise ValueError(f"a parent's id is 8 bytes or nothing, got {parent[:40]!r}")
     if not isinstance(name, str):
         raise ValueError(f"a span's name is text, got {type(name).__name__}")
     if len(events) > MOST_EVENTS:
@@ -134,15 +143,18 @@ def _span(
     for what, time in (("start", start), ("end", end)):
         if not EARLIEST_S <= time <= now + AHEAD_S:
             raise ValueError(f"span {own}: {what} is {time:.0f} s, outside 2000 to a day from now: check the clock")
-    return Span(
-        trace.lower(), own.lower(), parent.lower(), name[:200], start, max(start, end), attributes, events, service
-    )
+    return Span(trace, own, parent, name[:200], start, max(start, end), attributes, events, service)
 
 
 def _pairs(attributes: Any) -> Attributes:
     if len(attributes) > MOST_ATTRIBUTES:
         raise ValueError(f"{len(attributes)} attributes, at most {MOST_ATTRIBUTES} are taken")
-    return {pair.key: _value(pair.value, 0) for pair in attributes}
+    found = {}
+    for pair in attributes:
+        value = pair.value
+        text = value.string_value  # nearly all are text, and asking which one it is costs more
+        found[pair.key] = text if text and len(text) <= LONGEST else _value(value, 0)
+    return found
 
 
 def _value(value: Any, depth: int) -> Any:
