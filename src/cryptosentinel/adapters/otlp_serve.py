@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from cryptosentinel.services.monitor_ledger import LedgerWatch, Taken
 from cryptosentinel.types import Event
 
 RETRY_AFTER_S = 60.0
+COLLECT = (100_000, 50, 100)  # spans make no cycles; looking for some took 10% of the time
 
 
 class AlertingWatch:
@@ -97,6 +99,8 @@ def serve(
     app = receiver(Intake(opened, name, watch=watch), token, lambda: metrics_text({name: watch.watch}))
     server = uvicorn.Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
     sockets = [server.config.bind_socket()]
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(*COLLECT)
     if ready is not None:
         ready(_address(sockets[0].getsockname()))
     server.run(sockets)
