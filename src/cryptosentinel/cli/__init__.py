@@ -48,14 +48,16 @@ def cryptosentinel(
 
 
 def _register() -> None:
-    from cryptosentinel.cli import attest, demo, desk, guard, monitor, redteam, rules, scan
+    from cryptosentinel.cli import attest, demo, desk, guard, ledger, monitor, redteam, rules, scan, serve
 
     app.command("demo")(demo.demo)
     app.command("scan")(scan.scan)
     app.command("attest")(attest.attest)
     app.command("verify")(attest.verify)
     app.command("keygen")(attest.keygen)
+    app.command("serve")(serve.serve)
     app.add_typer(desk.app, name="desk")
+    app.add_typer(ledger.app, name="ledger")
     app.add_typer(monitor.app, name="monitor")
     app.add_typer(redteam.app, name="redteam")
     app.add_typer(rules.app, name="rules")

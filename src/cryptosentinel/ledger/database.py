@@ -1,4 +1,4 @@
-"""The table behind the ledger, and what each database needs to keep it durable and in order."""
+"""The table behind the ledger, and what each database needs to be durable and to let one writer in at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from cryptosentinel.errors import LedgerError, MissingExtraError
-from cryptosentinel.ledger.chain import KINDS
 
 BUSY_TIMEOUT_S = 10.0
 WRITE_OPTION = "ledger_write"  # marks a connection whose transaction will write
@@ -25,17 +24,12 @@ entries = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("prev_hash", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=True),  # when it was written, microseconds since 1970; null before 0002
 )
-# REPLACE deletes without firing the delete trigger: the insert trigger closes that way
-_SQLITE_TRIGGERS = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS entries_{name} BEFORE {event} "
-    f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-    for name, event in {
-        "no_update": "UPDATE ON entries",
-        "no_delete": "DELETE ON entries",
-        "in_order": "INSERT ON entries WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM entries)",
-    }.items()
-)
+INSERT = {
+    name: f"INSERT INTO entries (seq, kind, body, prev_hash, hash, at) VALUES ({', '.join([mark] * 6)})"  # noqa: S608
+    for name, mark in {"sqlite": "?", "postgresql": "%s"}.items()
+}
 
 
 def engine_for(where: str | Path) -> sa.Engine:
@@ -48,7 +42,11 @@ def engine_for(where: str | Path) -> sa.Engine:
     backend = url.get_backend_name()
     if backend == "postgresql":
         try:
-            return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            return sa.create_engine(
+                url.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,
+                connect_args={"options": f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f} -c synchronous_commit=on"},
+            )
         except ImportError:
             raise MissingExtraError("psycopg", "postgres", "a PostgreSQL ledger") from None
     if backend != "sqlite" or not url.database or url.database == ":memory:":
@@ -69,18 +67,6 @@ def engine_for(where: str | Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
-
-
-def create(connection: sa.Connection) -> None:
-    """Make the table, its views and its triggers where they are not there yet."""
-    sqlite = connection.dialect.name == "sqlite"
-    schema.create_all(connection, checkfirst=True)
-    for kind in KINDS:
-        verb = "CREATE VIEW IF NOT EXISTS" if sqlite else "CREATE OR REPLACE VIEW"
-        shown = f"SELECT seq, body, hash FROM entries WHERE kind = '{kind}'"  # noqa: S608  our own constants
-        connection.execute(sa.text(f"{verb} {kind}s AS {shown}"))
-    for trigger in _SQLITE_TRIGGERS if sqlite else ():
-        connection.exec_driver_sql(trigger)
 
 
 def take_write_lock(connection: sa.Connection) -> None:

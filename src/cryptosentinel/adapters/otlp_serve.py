@@ -1,0 +1,111 @@
+"""The receiver as a server: a ledger, a watch over it, and where alarms are told."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptosentinel.adapters.otlp import check_open, receiver
+from cryptosentinel.adapters.otlp_intake import Intake
+from cryptosentinel.errors import ConfigError, MissingExtraError
+from cryptosentinel.ledger import Ledger
+from cryptosentinel.monitor import Alarm, Watch
+from cryptosentinel.services.alerts import Alerts, metrics_text
+from cryptosentinel.services.monitor import learn_watch, read_plan
+from cryptosentinel.services.monitor_ledger import LedgerWatch, Taken
+from cryptosentinel.types import Event
+
+RETRY_AFTER_S = 60.0
+COLLECT = (100_000, 50, 100)  # spans make no cycles; looking for some took 10% of the time
+
+
+class AlertingWatch:
+    """A `LedgerWatch` whose alarms are told as soon as they are kept."""
+
+    def __init__(self, kept: LedgerWatch, webhook: str = "") -> None:
+        """Tell what was not delivered before."""
+        self._kept, self._alerts = kept, Alerts(kept, webhook)
+        self._again = 0.0
+        self._tell(())
+
+    @property
+    def watch(self) -> Watch:
+        """Its streams."""
+        return self._kept.watch
+
+    def take(self, events: Sequence[Event]) -> Taken:
+        """Take these in, then tell of the alarms that they set off.
+
+        Raises:
+            LedgerError: nothing of them was kept.
+        """
+        taken = self._kept.take(events)
+        self._tell(taken.alarms)
+        return taken
+
+    def _tell(self, alarms: Sequence[Alarm]) -> None:
+        """Tell what is new; a webhook that is away is tried again once a minute, for events wait meanwhile."""
+        if (alarms or time.monotonic() >= self._again) and not self._alerts.sync(alarms):
+            self._again = time.monotonic() + RETRY_AFTER_S
+
+
+def serve(
+    ledger: str | Path,
+    host: str,
+    port: int,
+    token: str = "",
+    *,
+    name: str = "otlp",
+    baseline: Sequence[Path] = (),
+    config: Path | None = None,
+    webhook: str = "",
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Receive OTLP until stopped: every event into the ledger, decisions into the watch of this name.
+
+    Without a baseline each agent's first decisions are learnt; a watch that the ledger has already goes on.
+
+    Args:
+        ledger: a file path or database URL.
+        host: the address to listen on; beyond loopback only with a token.
+        port: 0: any that is free.
+        token: what senders must bring.
+        name: of the watch.
+        baseline: events files of when all was well.
+        config: the monitor's settings.
+        webhook: an Alertmanager's URL.
+        ready: called with the address once it listens.
+
+    Raises:
+        ConfigError: no token beyond loopback, a port out of range, a wrong setting.
+        LedgerError: the ledger cannot be read or written.
+        MissingExtraError: without the web extra.
+        OSError: the address is taken.
+    """
+    check_open(host, token)
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"a port is between 0 and 65535, got {port}")
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtraError("uvicorn", "web", "cryptosentinel serve") from None
+    plan = read_plan(config)
+    opened = Ledger.open(ledger)
+    kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
+    watch = AlertingWatch(kept, webhook)
+    app = receiver(Intake(opened, name, watch=watch), token, lambda: metrics_text({name: watch.watch}))
+    server = uvicorn.Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
+    sockets = [server.config.bind_socket()]
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(*COLLECT)
+    if ready is not None:
+        ready(_address(sockets[0].getsockname()))
+    server.run(sockets)
+
+
+def _address(name: Any) -> str:
+    host, port = name[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
