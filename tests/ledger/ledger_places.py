@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-REQUIRED = "CRYPTOSENTINEL_POSTGRES_REQUIRED"
+REQUIRED = "CRYPTOSENTINEL_TEST_POSTGRES_REQUIRED"
 MEMORY = "/dev/shm"
 GIVEN = "CRYPTOSENTINEL_TEST_POSTGRES"  # URL of a database of a server that is there already
 
