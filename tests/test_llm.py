@@ -475,6 +475,7 @@ def test_a_local_model_answers(local: LocalAsker) -> None:
 
 
 def test_chat_templates(local: LocalAsker) -> None:
+    local.ask(ASKED, max_tokens=1)  # loads it
     assert local._loaded is not None
     tokenizer = local._loaded.tokenizer
     template = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
