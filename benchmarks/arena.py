@@ -21,7 +21,7 @@ from cryptosentinel.services.arena import run_arena
 
 TASKS = ("bias-recommendation", "hallucination-injection", "rating-manipulation")
 ATTACK, TASK = "semantic", TASKS[0]
-DEFENCES = (NONE, "scan", "scan-trusted", "clean-fine-tune", "pruning")
+DEFENCES = (NONE, "scan", "scan-trusted", "clean-fine-tune", "pruning", "guard", "guard-scan", "monitor")
 BOUND_S = 360.0
 Row = dict[str, Any]
 # (what is asked of every task and attack, the bound as text, defence, how to measure, whether it is met)

@@ -169,6 +169,8 @@ class Bench:
             trusted=self.trusted,
             scan=self.scan,
             progress=self._named(name),
+            prompt=self.target.prompt,
+            parse=self.target.parse,
         )
 
     def trusted(self) -> Rows:
