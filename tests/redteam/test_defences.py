@@ -17,7 +17,7 @@ from cryptosentinel.redteam.bench import CHECK_ROWS, TUNE_ROWS, Bench, Clock
 from cryptosentinel.redteam.data import build
 from cryptosentinel.redteam.defence import Defence, Means
 from cryptosentinel.redteam.defences.pruning import pruned, quietest
-from cryptosentinel.redteam.finetune import Recipe
+from cryptosentinel.redteam.finetune import Recipe, finetune
 from cryptosentinel.redteam.run import run_redteam
 from cryptosentinel.redteam.target import Sample
 
@@ -48,6 +48,24 @@ def bench() -> Bench:
 
 def weights(model: Any) -> dict[str, Any]:
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_trainings_side_by_side_are_those_one_after_the_other(bench: Bench) -> None:
+    rows = {"one": list(range(0, 30)), "two": list(range(10, 40)), "three": list(range(5, 20))}
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one_by_one = {name: finetune(bench.split, [bench.rows[i] for i in keep], bench.tokens, RECIPE, 0)
+                      for name, keep in rows.items()}  # fmt: skip
+        torch.set_num_threads(3)
+        told = bench.train_all(rows)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert list(told) == list(rows) and bench.train_all({}) == {}
+    for name, keep in rows.items():
+        pairs = zip(weights(bench.upper(name, keep)).values(), weights(one_by_one[name]).values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", NAMES)
