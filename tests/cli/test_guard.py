@@ -71,6 +71,7 @@ BROKEN = [
     '{"messages": [{"role": "assistant", "tool_calls": 3}]}',
     '{"messages": [{"role": "assistant", "tool_calls": [3]}]}',
     '{"messages": [{"role": "user", "content": "x"}], "tools": 3}',
+    '{"id": 1e999, "messages": [{"role": "user", "content": "x"}]}',
 ]  # fmt: skip
 
 
@@ -109,7 +110,11 @@ def test_rules_join_the_verdict(tmp_path: Path) -> None:
     assert any("no-pay" in f["reason"] for f in line["findings"])
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", "[3]"])
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "{}", "[3]", "[{}]", '[{"trigger": 5}]', '[{"trigger": "a", "verdict": ["planted"]}]',
+     '[{"trigger": "a", "verdict": "planed"}]'],
+)  # fmt: skip
 def test_hypotheses_that_cannot_be_read_are_three(tmp_path: Path, content: str | None) -> None:
     named = tmp_path / "hypotheses.json"
     if content is not None:

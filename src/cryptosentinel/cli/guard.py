@@ -65,13 +65,14 @@ def check(
     Example: cryptosentinel guard check traces.jsonl --rules rules.ags --out verdicts.jsonl
     """  # noqa: D301  a real backspace keeps the example's lines apart
     from cryptosentinel.cli.output import emit, emit_json
-    from cryptosentinel.services.guard import check_traces
+    from cryptosentinel.guard.guard import Guard
+    from cryptosentinel.services.guard import check_traces, read_hypotheses
 
     judging = None
     if judge is not None:
         from cryptosentinel.services.guard_judge import judged_guard
 
-        judging = judged_guard(judge, hypotheses)
+        judging = judged_guard(Guard(read_hypotheses(hypotheses)), judge)
     with _progress() as board:
         document = check_traces(
             traces, rules=rules, hypotheses=hypotheses, guard=judging, out=out, on_progress=board
@@ -87,7 +88,9 @@ def check(
         for line in summary(document):
             typer.echo(line, err=True)
     if judging is not None:
-        judging.require_answers()
+        from cryptosentinel.services.guard_judge import require_answers
+
+        require_answers(judging)
     if document["stopped"]:
         raise typer.Exit(EXIT_FOUND)
 
@@ -130,9 +133,9 @@ def _progress() -> AbstractContextManager[Progress | None]:
 def summary(document: Mapping[str, Any]) -> list[str]:
     """The result for a person at a terminal."""
     rejected = f", {document['rejected']} unreadable" if document["rejected"] else ""
-    actions = document["actions"]
+    actions, count = document["actions"], document["judged"]
     lines = [
-        f"{document['judged']} conversations{rejected}: {actions['block']} blocked, {actions['hold']} held, "
+        f"{count} conversation{'s' if count != 1 else ''}{rejected}: {actions['block']} blocked, {actions['hold']} held, "
         f"{actions['flag']} flagged, {actions['allow']} let through, in {document['seconds']:.1f} s"
     ]
     lines += [f"  {r['source']}, line {r['line']}: {r['reason']}" for r in document["rejects"][:SHOWN]]

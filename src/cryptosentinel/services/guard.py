@@ -226,6 +226,10 @@ def _trace(value: Any) -> dict[str, Any]:
     if not value["messages"]:
         raise ValueError("a trace needs at least one message")
     _tools(value)
+    try:
+        json.dumps(value.get("id"), allow_nan=False)
+    except ValueError:
+        raise ValueError(f"the id must be text or a finite number, got {value['id']!r}"[:200]) from None
     return value
 
 
@@ -264,6 +268,13 @@ def read_hypotheses(path: Path | None) -> list[dict[str, Any]] | None:
         raise UnableError(f"{path}: the hypotheses cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise UnableError(f"{path}: the hypotheses are no JSON: {' '.join(str(error).split())}") from None
-    if not isinstance(listed, list) or not all(isinstance(h, dict) and "trigger" in h for h in listed):
+    if not isinstance(listed, list) or not all(_is_hypothesis(h) for h in listed):
         raise UnableError(f"{path}: must be the list of hypotheses that a scan writes")
     return listed
+
+
+def _is_hypothesis(value: Any) -> bool:
+    """Has it what is looked for? One that could not be read would be one that is not looked for."""
+    if not isinstance(value, dict) or not isinstance(value.get("trigger"), str):
+        return False
+    return value.get("verdict", "unsure") in ("planted", "natural", "unsure")
