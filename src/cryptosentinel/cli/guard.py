@@ -136,7 +136,8 @@ def summary(document: Mapping[str, Any]) -> list[str]:
     actions, count = document["actions"], document["judged"]
     lines = [
         f"{count} conversation{'s' if count != 1 else ''}{rejected}: {actions['block']} blocked, "
-        f"{actions['hold']} held, {actions['flag']} flagged, {actions['allow']} let through, in {document['seconds']:.1f} s"
+        f"{actions['hold']} held, {actions['flag']} flagged, {actions['allow']} let through, "
+        f"in {document['seconds']:.1f} s"
     ]
     lines += [f"  {r['source']}, line {r['line']}: {r['reason']}" for r in document["rejects"][:SHOWN]]
     if document["out"]:
