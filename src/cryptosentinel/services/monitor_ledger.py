@@ -6,16 +6,17 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptosentinel.errors import LedgerError
-from cryptosentinel.ledger import Kind, Ledger, from_dict, to_dict
+from cryptosentinel.ledger import Entry, Kind, Ledger, from_dict, to_dict
 from cryptosentinel.monitor import Alarm, Watch
 from cryptosentinel.monitor.live import Seen
 from cryptosentinel.types import Event
 
 COMMAND = "monitor"
 EVERY = 1000  # decisions between two states
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ class LedgerWatch:
                 self._take([event])
             return self.watch.alarms(event)
 
+    def look(self, read: Callable[[Watch], T]) -> T:
+        """What does the watch say now? While `read` looks at it nothing is taken in."""
+        with self._lock:
+            return read(self.watch)
+
     def _take(self, events: Sequence[Event]) -> Taken:
         if self._stale:
             self.watch = self._resume()
@@ -118,12 +124,12 @@ class LedgerWatch:
         """Write down something else about this watch, such as which alerts were delivered."""
         self.ledger.append("run", {"command": COMMAND, "watch": self.name, "phase": phase, **body})
 
-    def last_note(self, phase: str) -> Mapping[str, Any] | None:
+    def last_note(self, phase: str) -> Entry | None:
         """What was written down last under this phase?"""
         found = None
-        for body in _runs(self.ledger, self.name):
-            if body["phase"] == phase:
-                found = body
+        for entry in self.ledger.entries("run"):
+            if _is(entry.body, self.name) and entry.body["phase"] == phase:
+                found = entry
         return found
 
     def _state(self, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,17 +170,25 @@ def watches(ledger: Ledger) -> dict[str, Watch]:
 
 def alarms_of(ledger: Ledger, name: str) -> Iterable[Alarm]:
     """All alarms of a watch, in their order."""
-    for entry in ledger.entries("finding"):
+    return (alarm for _, alarm in alarms_after(ledger, name, 0))
+
+
+def alarms_after(ledger: Ledger, name: str, seq: int) -> Iterable[tuple[int, Alarm]]:
+    """The alarms of a watch after this entry, in their order, each with the number of its own.
+
+    Raises:
+        LedgerError: the ledger cannot be read, or what stands there as an alarm is none.
+    """
+    for entry in ledger.entries("finding", seq):
         if entry.body.get("run") == name and "alarm" in entry.body:
-            yield Alarm.from_dict(entry.body["alarm"])
+            try:
+                yield entry.seq, Alarm.from_dict(entry.body["alarm"])
+            except (KeyError, TypeError, AttributeError) as error:
+                raise LedgerError(f"entry {entry.seq} is no alarm: {type(error).__name__}: {error}") from None
 
 
 def _none() -> Watch:
     raise LedgerError("no such watch")
-
-
-def _runs(ledger: Ledger, name: str) -> Iterable[Mapping[str, Any]]:
-    return (e.body for e in ledger.entries("run") if _is(e.body, name))
 
 
 def _is(body: Mapping[str, Any], name: str) -> bool:
