@@ -69,6 +69,17 @@ def engine_for(where: str | Path) -> sa.Engine:
     return engine
 
 
+def is_file_with_something(where: str | Path) -> bool:
+    """Can a ledger be in this place? A server can have one; a file that is missing or empty has none."""
+    path = str(where).removeprefix("sqlite:///")
+    return "://" in path or (Path(path).is_file() and Path(path).stat().st_size > 0)
+
+
+def holds_entries(connection: sa.Connection) -> bool:
+    """Has this database a ledger's table?"""
+    return sa.inspect(connection).has_table(entries.name)
+
+
 def take_write_lock(connection: sa.Connection) -> None:
     """Let one writer in at a time; on SQLite BEGIN IMMEDIATE has done so already."""
     if connection.dialect.name == "postgresql":

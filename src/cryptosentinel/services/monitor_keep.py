@@ -101,9 +101,7 @@ def status_of(ledger: str | Path, name: str = "") -> dict[str, Any]:
         LedgerError: the ledger cannot be read.
         ConfigError: no such ledger, or no watch of this name in it.
     """
-    if "://" not in str(ledger) and not Path(ledger).is_file():
-        raise ConfigError(f"{ledger}: no such ledger")
-    found = watches(Ledger.open(ledger))
+    found = watches(Ledger.open(ledger, create=False))
     if name and name not in found:
         raise ConfigError(f"no watch {name!r} in this ledger (known: {', '.join(found) or 'none'})")
     shown = {n: w for n, w in found.items() if not name or n == name}

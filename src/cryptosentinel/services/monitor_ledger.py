@@ -62,6 +62,7 @@ class LedgerWatch:
         self._make = make
         self._lock = threading.Lock()
         self._seen, self._since, self._stale = Seen(), 0, False
+        self._notes: dict[str, Mapping[str, Any]] = {}
         self.watch = self._resume()
 
     def take(self, events: Sequence[Event]) -> Taken:
@@ -113,7 +114,9 @@ class LedgerWatch:
                 items.append(("finding", to_dict(alarm.finding()) | {"run": self.name, "alarm": alarm.as_dict()}))
         self._since += new
         if self._since >= self.every:
-            items.append(("run", self._state(self.watch.state())))
+            items.append(("run", self._entry("state", {"state": self.watch.state()})))
+            # Written anew, so that what is older than the state need not be kept for them.
+            items += [("run", self._entry(phase, body)) for phase, body in self._notes.items()]
         self.ledger.append_many(items)
         self._stale = False
         if self._since >= self.every:
@@ -122,7 +125,8 @@ class LedgerWatch:
 
     def note(self, phase: str, body: Mapping[str, Any]) -> None:
         """Write down something else about this watch, such as which alerts were delivered."""
-        self.ledger.append("run", {"command": COMMAND, "watch": self.name, "phase": phase, **body})
+        self.ledger.append("run", self._entry(phase, body))
+        self._notes[phase] = dict(body)
 
     def last_note(self, phase: str) -> Entry | None:
         """What was written down last under this phase?"""
@@ -132,19 +136,24 @@ class LedgerWatch:
                 found = entry
         return found
 
-    def _state(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        return {"command": COMMAND, "watch": self.name, "phase": "state", "state": state}
+    def _entry(self, phase: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {"command": COMMAND, "watch": self.name, "phase": phase, **body}
 
     def _resume(self) -> Watch:
         """The watch as the ledger has it; writes the first state where there is none."""
         at, state = 0, None
         for entry in self.ledger.entries("run"):
-            if _is(entry.body, self.name) and entry.body["phase"] == "state":
+            if not _is(entry.body, self.name):
+                continue
+            if entry.body["phase"] == "state":
                 at, state = entry.seq, entry.body["state"]
+            else:
+                mine = ("command", "watch", "phase")
+                self._notes[entry.body["phase"]] = {k: v for k, v in entry.body.items() if k not in mine}
         self._seen, self._since, self._stale = Seen(), 0, False
         if state is None:
             state = json.loads(json.dumps(self._make().state(), sort_keys=True))
-            self.ledger.append("run", self._state(state))
+            self.ledger.append("run", self._entry("state", {"state": state}))
             return Watch.restored(state)  # as a restart would read it, to the order of its keys
         watch = Watch.restored(state)
         for entry in self.ledger.entries("event"):
