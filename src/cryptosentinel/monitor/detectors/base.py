@@ -16,14 +16,15 @@ Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for seq
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.monitor.bets import MOST_EVIDENCE, Direction, Recursion, Table, table
+from cryptosentinel.monitor.bounds import Interval, worth
 from cryptosentinel.monitor.recent import FULL, Change, Recent, since
 from cryptosentinel.registry import lookup
 
@@ -132,6 +133,25 @@ class BoundedMean(ChangeDetector):
         self._slope, self._offset, self._weights = made.slope, made.offset, made.weights
         self._top = made.offset + made.slope
         self.money = np.zeros(made.of.size)
+
+    @staticmethod
+    @abstractmethod
+    def bounds(x: NDArray[np.float64], factor: float, alpha: float) -> Interval:
+        """Between which bounds does the mean of a baseline lie, each of whose numbers is worth `factor` of one?"""
+
+    @classmethod
+    def learn(
+        cls,
+        values: Sequence[float] | NDArray[Any],
+        confidence: float = CONFIDENCE,
+        recursion: Recursion = "e-sr",
+        direction: Direction = "both",
+    ) -> Self:
+        """From the baseline's numbers in [0, 1], in their order."""
+        x = np.asarray(values, dtype=np.float64)
+        alpha = (1 - confidence) * (1 if direction == "both" else 2)  # of one direction one bound is needed
+        low, high = cls.bounds(x, worth([x]) if x.size else 1.0, alpha)
+        return cls(low, high, recursion, direction)
 
     def update(self, x: float) -> float:
         """Take a number in [0, 1] in; returns the evidence."""
