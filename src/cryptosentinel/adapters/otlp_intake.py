@@ -82,7 +82,7 @@ class Intake:
         self._families = Families()
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._ahead: set[str] = set()  # events that were kept in a call that then failed
-        self._unsure = False  # a write failed, or was done and not answered
+        self._failing: float | None = None  # since when writes fail, or are done and not answered
         self._at = 0  # up to this entry it is known what was kept
         self._waiting: dict[tuple[str, str], tuple[float, Orphan]] = {}
         self._traces: dict[str, set[tuple[str, str]]] = {}  # what waits, by trace
@@ -113,8 +113,8 @@ class Intake:
                 self._take([], everything)
 
     def _take(self, batches: Sequence[Sequence[Span]], everything: bool = False) -> list[Taken]:
-        if self._unsure:
-            self._catch_up()
+        if self._failing is not None:
+            self._catch_up(self._failing)
         for batch in batches:
             self._families.add(batch)
         now = self._now()
@@ -184,7 +184,7 @@ class Intake:
         kept_by_observer = self.observer is not None and self.observer.ledger is not None
         faults: dict[str, str] = {}
         unkept = [e for e in events if e.kind not in watched and not kept_by_observer and e.id not in self._ahead]
-        self._unsure = True
+        self._failing = self._now()
         while True:
             mine = [e for e in unkept if e.id not in faults]
             items: list[tuple[Kind, Mapping[str, Any]]] = [("event", self._body(event)) for event in mine]
@@ -203,13 +203,14 @@ class Intake:
             for said in getattr(self.watch.take(theirs), "refused", ()):
                 id, _, fault = said.partition(": ")
                 faults[id] = fault
-        self._unsure, self._at = False, kept[-1].seq if kept else self._at
+        self._failing, self._at = None, kept[-1].seq if kept else self._at
         return faults
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, failing: float) -> None:
         """What of the calls that failed is in the ledger all the same? Senders will send all of it again.
 
         A first part may have been kept before the second failed, and a write may be done though its answer was lost.
+        The time in which nothing could be kept is no time in which a parent could have come.
         """
         waits = {id for _, orphan in self._waiting.values() for id in orphan.ids()}
         for entry in self.ledger.entries("event", self._at):
@@ -217,6 +218,9 @@ class Intake:
                 self._ahead.add(id)
         while len(self._ahead) > MOST_IDS:  # whoever sent those does not come back
             self._ids[self._ahead.pop()] = None
+        self._failing = self._now()
+        lost = self._failing - failing
+        self._waiting = {key: (since + lost, orphan) for key, (since, orphan) in self._waiting.items()}
 
     def _due(self, batches: Sequence[Sequence[Span]], everything: bool) -> list[tuple[str, str]]:
         """Which of those that wait may go on now: their trace had news, or they waited long enough."""

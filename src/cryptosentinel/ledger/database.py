@@ -45,7 +45,10 @@ def engine_for(where: str | Path) -> sa.Engine:
             return sa.create_engine(
                 url.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
-                connect_args={"options": f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f} -c synchronous_commit=on"},
+                connect_args={
+                    "connect_timeout": round(max(BUSY_TIMEOUT_S, 2.0)),  # whole seconds; a server may not answer at all
+                    "options": f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f} -c synchronous_commit=on",
+                },
             )
         except ImportError:
             raise MissingExtraError("psycopg", "postgres", "a PostgreSQL ledger") from None
