@@ -125,12 +125,16 @@ def test_the_receiver(store: Store, tmp_path: Path) -> None:
         spans = []
         for n in range(SIZE):
             at, trace = (k * SIZE + n) / 100, f"{k * SIZE + n + 1:032x}"
-            agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Trader", "output.value": "x" * 200}
+            agent: dict[str, Any] = {
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.agent.name": "Trader",
+                "output.value": "x" * 200,
+            }
             agent["cryptosentinel.decision.risky"] = draw.random() < (0.6 if k >= CHANGES_AT else 0.1)
             tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "swap"}
             spans.append(span(1, agent, trace=trace, at=at))
             spans.append(span(2, tool, 1, trace=f"{(k + 1) * SIZE + n + 1:032x}", at=at))
-        return body_json(spans)
+        return bytes(body_json(spans))
 
     bodies = [request(k) for k in range(BATCHES)]
 
