@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class ChangeDetector(ABC):
     """A stream's evidence that it has changed; `update` is all that is called for each decision."""
 
     kind: ClassVar[str]
+    form: ClassVar[Literal["f", "B"]] = "f"  # of what `recent` keeps
 
     def __init__(self, recursion: Recursion = "e-sr") -> None:
         """Begin without evidence.
@@ -49,7 +50,7 @@ class ChangeDetector(ABC):
         self.evidence = 0.0
         self.money: NDArray[np.float64] = np.zeros(0)
         self._weights: NDArray[np.float64] = np.zeros(0)
-        self.recent = Recent()
+        self.recent = Recent(form=self.form)
         self._cusum = recursion == "e-cusum"
 
     @property
@@ -100,7 +101,7 @@ class ChangeDetector(ABC):
             )
         self.money = money
         self.evidence = float(state["evidence"])
-        self.recent = Recent(state["recent"], int(state["n"]))
+        self.recent = Recent(state["recent"], int(state["n"]), self.form)
 
     def _grow(self, factors: NDArray[np.float64]) -> float:
         """One step of the recursion; `factors` are the e of every bet."""
