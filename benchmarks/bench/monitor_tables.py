@@ -72,7 +72,11 @@ def _outages(rows: list[Row]) -> str:
         if "skipped" in r:
             lines.append((r["store"], r["command"], "-", "-", f"not measured: {r['skipped']}"))
             continue
-        refused = f"{r['refused']} requests" if r["command"] == "serve" else f"{r['refused']} runs"
+        refused = (
+            f"{r['refused']} requests"
+            if r["command"] == "serve"
+            else f"{r['refused']} run{'s' if r['refused'] != 1 else ''}"
+        )
         wrong = [what for what, holds in r["outcome"].items() if not holds]
         met = f"**not: {', '.join(wrong)}**" if wrong else "all of it, once; the same alarms and state; the chain holds"
         lines.append((r["store"], r["command"], f"{r['gap_s']:.0f} s", refused, met))

@@ -12,7 +12,7 @@ from cryptosentinel.monitor.detectors.base import BoundedMean
 from cryptosentinel.registry import register
 
 
-@register("change-detector", "mean", version=1)
+@register("change-detector", "mean", version=2)
 class Mean(BoundedMean):
     """Does a number in [0, 1] lie higher, or lower, on average than its baseline allows?
 

@@ -12,7 +12,7 @@ from cryptosentinel.monitor.detectors.base import BoundedMean
 from cryptosentinel.registry import register
 
 
-@register("change-detector", "rate", version=1)
+@register("change-detector", "rate", version=2)
 class Rate(BoundedMean):
     """Does something happen more often, or less often, than its baseline allows?
 

@@ -20,7 +20,7 @@ TAIL = 0.02
 LEAST_TAIL = 2  # values of the baseline that lie in a tail
 
 
-@register("change-detector", "scores", version=1)
+@register("change-detector", "scores", version=2)
 class Scores(ChangeDetector):
     """Do scores of any scale rank higher, lower or further out than the baseline's own? A conformal test martingale.
 
