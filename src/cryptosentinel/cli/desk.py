@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
+
+from cryptosentinel.cli.screen import Screen
 
 if TYPE_CHECKING:
     from cryptosentinel.desk.floor import Floor
@@ -110,7 +110,7 @@ def scenarios(as_json: AsJson = False) -> None:
         emit(f"{name}: {goal}" for name, goal in known.items())
 
 
-class MeetingTable:
+class MeetingTable(Screen):
     """The latest meetings on a terminal, and nothing elsewhere; is itself the desk's `on_meeting`.
 
     >>> with MeetingTable(Console(quiet=True)) as table:
@@ -119,23 +119,9 @@ class MeetingTable:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        """Draw on standard error by default, so that standard output stays the result's."""
-        console = console or Console(stderr=True)
+        """No meeting yet."""
+        super().__init__(console, per_second=8)
         self.rows: list[tuple[str, str, str, str]] = []
-        self.live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
-
-    def __enter__(self) -> MeetingTable:
-        """Start drawing."""
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the last state on the screen."""
-        if self.live:
-            self.live.stop()
 
     def __call__(self, meeting: Meeting, floor: Floor) -> None:
         """Show this meeting."""
