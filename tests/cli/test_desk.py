@@ -62,6 +62,8 @@ def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--attack", "luck"], "unknown scenario 'luck'"),
         (["--defence", "hope"], "defences are some of rules, guard, monitor, got hope"),
         (["--prices", "nowhere"], "no folder nowhere"),
+        (["--seed", "-5"], "seed must be 0 or more, got -5"),
+        (["--no-defence", "--defence", "rules"], "--no-defence and --defence rules: one of them"),
         (["--backdoored", "--attack", "slow-drift"], "one attack at a time"),
     ],
 )

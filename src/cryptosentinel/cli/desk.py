@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from cryptosentinel.desk.floor import Floor
     from cryptosentinel.desk.meeting import Meeting
 
-SHOWN = 12  # meetings in the live table
+EXIT_FOUND = 1
+SHOWN = 12  # meetings in the live table, differences of a replay
 
 app = typer.Typer(help="The reference trading team on its paper market.", no_args_is_help=True)
 Days = Annotated[int, typer.Option(help="Days of six meetings each, 1 to 400.")]
@@ -73,12 +74,16 @@ def run(
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.desk.protection import DEFENCES
     from cryptosentinel.desk.run import run_desk
+    from cryptosentinel.errors import ConfigError
     from cryptosentinel.report.desk import render_desk
 
-    chosen = () if no_defence else tuple(defence or DEFENCES)
+    if no_defence and defence:
+        raise ConfigError(f"--no-defence and --defence {defence[0]}: one of them")
+    chosen = () if no_defence else tuple(dict.fromkeys(defence or DEFENCES))
     settings: dict[str, Any] = {
         "days": days, "seed": seed, "attack": attack, "backdoored": backdoored, "analyst": analyst,
-        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out, "render": render_desk,
+        "defences": chosen, "prices": prices, "sandbox": sandbox, "compare": out is not None, "out": out,
+        "render": render_desk,
     }  # fmt: skip
     if (analyst or "words" if backdoored else analyst or "policy") == "policy":
         with MeetingTable() as table:
@@ -92,6 +97,39 @@ def run(
     emit(summary(document))
     if out is not None:
         emit([f"report: {out / 'report.html'}"])
+
+
+@app.command("replay")
+def replay(
+    where: Annotated[Path, typer.Argument(metavar="DIR", help="What `desk run --out` wrote to, or its ledger.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge every step of a session again, from its ledger alone: are the verdicts and the books the same?
+
+    No model is asked. Exit code 0: all is the same. 1: the ledger was changed or cut, a step is judged in another way,
+    or the books come out differently. 2: no such ledger, or no session in it. 3: it cannot be read.
+
+    Example: cryptosentinel desk replay desk
+    """
+    from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.desk.replay import replay_desk
+
+    document = replay_desk(where)
+    if as_json:
+        emit_json(document)
+    elif document["same"]:
+        emit(
+            [f"{document['steps']:,} steps judged again, every verdict the same; {document['trades']} trades, the same"]
+        )
+    else:
+        emit([f"not the same: {document['reason']}", *(told(d) for d in document["differences"][:SHOWN])])
+    if not document["same"]:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def told(difference: Mapping[str, Any]) -> str:
+    """One difference in a line."""
+    return f"step {difference['step']}, {difference['agent']}, {difference['kind']}: {difference['how']}"
 
 
 @app.command("scenarios")
