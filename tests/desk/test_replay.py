@@ -67,7 +67,7 @@ def test_what_was_judged_together_is_one_step(played: Path) -> None:
 
 
 def first_held(played: Path) -> str:
-    return next(b["event"] for b in bodies(played, "verdict") if b["action"] == "hold")
+    return next(str(b["event"]) for b in bodies(played, "verdict") if b["action"] == "hold")
 
 
 def test_a_verdict_that_was_turned_is_found(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

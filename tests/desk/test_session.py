@@ -59,7 +59,8 @@ def test_with_and_without_defences_in_one_document(tmp_path: Path) -> None:
     bare = undefended(**settings)
     assert not both["attack_goal_reached"] and both["undefended"]["attack_goal_reached"]
     assert both["undefended"] == {key: bare[key] for key in both["undefended"]}
-    assert len(both["pnl_by_meeting"]) == len(bare["pnl_by_meeting"]) == both["decisions"]
+    assert len(both["pnl_by_meeting"]) == len(bare["pnl_by_meeting"]) == both["decisions"] + 1
+    assert both["pnl_by_meeting"][-1] == both["pnl"]
     assert both["pnl"] != bare["pnl"] and run_desk(**settings)["undefended"] is None
 
 

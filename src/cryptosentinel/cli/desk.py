@@ -177,10 +177,9 @@ class MeetingTable(Screen):
 
 def summary(document: Mapping[str, Any]) -> list[str]:
     """The result for a person at a terminal."""
-    pnl = "unknown: a price is missing" if document["pnl"] is None else f"{document['pnl']:+,.2f} USDC"
     lines = [
         f"{document['days']} days, {document['decisions']} meetings, {document['fills']} trades on the "
-        f"{document['market']}; profit and loss {pnl}, fees {document['fees']:,.2f}; books "
+        f"{document['market']}; profit and loss {usdc(document['pnl'])}, fees {document['fees']:,.2f}; books "
         + ("balanced" if document["books_balanced"] else "NOT BALANCED"),
         f"MarketAnalyst: {document['model']}",
     ]
@@ -192,6 +191,21 @@ def summary(document: Mapping[str, Any]) -> list[str]:
     counts = f"{document['held']} held, {document['blocked']} blocked, {document['alarms']} alarms"
     names = ", ".join(document["defences"])
     lines.append(f"{names}: {counts}{at}" if names else "defences: none (--no-defence)")
+    if bare := document["undefended"]:
+        reached = f", goal {'reached' if bare['attack_goal_reached'] else 'not reached'}"
+        lines.append(
+            f"the same without defences: profit and loss {usdc(bare['pnl'])}, {bare['fills']} trades"
+            + (reached if document["attack"] != "clean" else "")
+        )
     if document["failed_meetings"]:
         lines.append(f"{document['failed_meetings']} meetings ended without an answer and without a trade")
     return lines
+
+
+def usdc(pnl: float | None) -> str:
+    """A profit or loss, if it is known.
+
+    >>> usdc(-3.5), usdc(None)
+    ('-3.50 USDC', 'unknown: a price is missing')
+    """
+    return "unknown: a price is missing" if pnl is None else f"{pnl:+,.2f} USDC"

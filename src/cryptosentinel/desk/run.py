@@ -154,8 +154,9 @@ def learnt(
         return {}
     if ANALYST in scenario.models():
         raise ConfigError(f"--analyst {learner}: in {scenario.name!r} the MarketAnalyst is the attacker's")
-    backdoored = isinstance(scenario, PoisonedAnalyst)
-    training = scenario.training(learner) if backdoored else Training(learner, scenario.seed)
+    training = Training(learner, scenario.seed)
+    if isinstance(scenario, PoisonedAnalyst):
+        training = scenario.training(learner)
     asked = prompts(Floor(market, now=start_of(market)), spoken(scenario))
     return {ANALYST: trained_analyst(training, asked, sandbox=sandbox, on_progress=on_progress)}
 

@@ -31,7 +31,7 @@ OnMeeting = Callable[[Meeting, Floor], None]
 class Session:
     """Everything of one session; nothing of it outlives it, and none shares anything with another but the market.
 
-    `pnl` is the profit and loss after each meeting in USDC, None where a price is missing.
+    `pnl` is the profit and loss in USDC after each meeting and at the end, None where a price is missing.
     """
 
     floor: Floor
@@ -75,6 +75,7 @@ class Session:
             if on_done:
                 on_done(number + 1, len(self.said))
         floor.now = time_of(start, len(self.said))
+        self.pnl.append(self.worth())
 
     def worth(self) -> float | None:
         """Profit and loss as things stand; None: a price is missing, and no number is better than a wrong one."""

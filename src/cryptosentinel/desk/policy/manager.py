@@ -121,7 +121,7 @@ def _objection(context: Context) -> str:
 def _close(context: Context, order: TradeOrder, answer: str) -> Message:
     result = parse_result(answer.strip().partition("\n")[0])
     if result is None or result.status != "filled":
-        return _no_trade(result.reason if result else "the Trader's answer could not be read")
+        return _no_trade(result.reason if result else f"the Trader's answer could not be read: {answer}")
     verb = "Bought" if order.action == "BUY" else "Sold"
     if not any(a.arguments.get("text", "").startswith(verb) for a in context.of("remember")):
         return call(("remember", {"text": f"{verb} {result.quantity:f} {result.symbol} at {result.price:f}."}))
