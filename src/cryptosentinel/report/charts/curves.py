@@ -23,7 +23,7 @@ def curves(series: Mapping[str, Sequence[float | None]], marks: Sequence[int] = 
         marks: steps (from 1) at which something was seen: ticks on the base line.
         unit: what a step is.
 
-    >>> "guarded ends at -1; bare ends at -30" in curves({"guarded": [0.0, -1.0], "bare": [0.0, -30.0]})
+    >>> "guarded ends at 3; bare ends at 30" in curves({"guarded": [0.0, 3.0], "bare": [0.0, 30.0]})
     True
     """
     base, right = TOP + PLOT, WIDTH - RIGHT
