@@ -1,6 +1,6 @@
 """Prices through the real ccxt, from a server on this machine that speaks one exchange's public API.
 
-Skipped where the extra is not installed, as it is by `make test`: ccxt brings 75 MB and pins what others need otherwise.
+Skipped where the extra is not installed, as by `make test`: ccxt brings 75 MB and pins what others need otherwise.
 """
 
 from __future__ import annotations
