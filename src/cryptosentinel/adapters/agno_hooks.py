@@ -169,13 +169,12 @@ class Hooks:
     def _result(self, tool: str, arguments: Any, text: str, place: Place) -> str | None:
         """Judge what came back; the text to read in its place, or None if it may be read."""
         try:
+            self.attached.shown.is_new(place.session, digest("tool", tool, text))
             if tool in HAND_OVER:
                 if self.attached.shown.notice(passed_on(place, text)) is not None:
                     return None  # judged as the member's answer a moment ago, in this run
                 event = self.speech.said(text, self.attached.member_named(arguments), self.name, place)
-                self.attached.shown.is_new(place.session, digest("tool", tool, text))
             else:
-                self.attached.shown.is_new(place.session, digest("tool", tool, text))
                 body = {"tool": tool, "result": text, "run": place.root}
                 event = made("tool_result", place.session, self.name, tool, self.name, body)
             ruling = self.attached.observer.observe(event)
