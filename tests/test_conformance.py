@@ -33,7 +33,7 @@ for home in HOMES:
         import_module(home)
 
 EXPECTED = {
-    "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 5, "attack": 8,
+    "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 6, "attack": 8,
     "task": 4, "defence": 7, "predicate": 9, "check": 11, "change-detector": 4, "scenario": 8,
 }  # fmt: skip
 DETECTORS = registry.names("detector")

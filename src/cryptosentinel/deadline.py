@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 MOST_STUCK = 64  # threads that never came back; beyond them nothing more is started
+MOST_IDLE = 16  # threads that wait to be used again
 
 
 class Late(Generic[T]):
@@ -65,8 +68,42 @@ def _count(change: int) -> int:
         return _stuck
 
 
+class _Worker:
+    """A thread that does one piece of work after another, each in a context of its own, as a new thread would."""
+
+    def __init__(self) -> None:
+        """Wait for work."""
+        self._given: SimpleQueue[tuple[Late[Any], threading.Lock]] = SimpleQueue()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def give(self, work: Late[Any]) -> threading.Lock:
+        """Do this next; the lock is released when it is done."""
+        done = threading.Lock()
+        done.acquire()
+        self._given.put((work, done))
+        return done
+
+    def _serve(self) -> None:
+        while True:
+            work, done = self._given.get()
+            contextvars.Context().run(work.run)
+            del work  # nothing of it outlives it
+            if len(_idle) >= MOST_IDLE:
+                done.release()
+                return
+            _idle.append(self)
+            done.release()
+
+
+_idle: list[_Worker] = []
+os.register_at_fork(after_in_child=_idle.clear)  # no thread of a parent's lives in its child
+
+
 def within(timeout_s: float, act: Callable[[Late[T]], T]) -> T:
-    """Do this, and wait at most so long.
+    """Do this in another thread, and wait at most so long.
+
+    A thread that has come back is used again: to start one costs more than most of what is judged. One that is stuck
+    is left to itself.
 
     Raises:
         TimeoutError: no end in time; or so many before it never ended that this was not begun.
@@ -77,9 +114,11 @@ def within(timeout_s: float, act: Callable[[Late[T]], T]) -> T:
     if _count(0) >= MOST_STUCK:
         raise TimeoutError(f"{MOST_STUCK} earlier ones never ended")
     work = Late(act)
-    thread = threading.Thread(target=work.run, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
+    try:
+        worker = _idle.pop()
+    except IndexError:
+        worker = _Worker()
+    worker.give(work).acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
     return work.outcome(timeout_s)
 
 

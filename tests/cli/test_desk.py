@@ -33,6 +33,7 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str], tmp_path
     assert not document["attack_goal_reached"]
     page = (tmp_path / "o" / "report.html").read_text()
     assert "rule-tampering did not reach its goal" in page and "write_document" in page and "<script" not in page
+    assert "with and without the defences" in page and "the goal is reached" in page and "block, rules" in page
     assert {p.name for p in (tmp_path / "o").iterdir()} >= {
         "report.html",
         "desk.json",
@@ -62,6 +63,8 @@ def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--attack", "luck"], "unknown scenario 'luck'"),
         (["--defence", "hope"], "defences are some of rules, guard, monitor, got hope"),
         (["--prices", "nowhere"], "no folder nowhere"),
+        (["--seed", "-5"], "seed must be 0 or more, got -5"),
+        (["--no-defence", "--defence", "rules"], "--no-defence and --defence rules: one of them"),
         (["--backdoored", "--attack", "slow-drift"], "one attack at a time"),
     ],
 )
@@ -88,8 +91,10 @@ def test_a_missing_price_is_said() -> None:
         "days": 1, "decisions": 6, "fills": 0, "market": "m", "fees": 0.0, "books_balanced": True, "model": "p",
         "attack": "clean", "pnl": None, "defences": ["rules"], "held": 1, "blocked": 0, "alarms": 0,
         "first_detection_step": 7, "detected_by": ["rules"], "failed_meetings": 2,
+        "undefended": {"pnl": -3.5, "fills": 4, "attack_goal_reached": False},
     }  # fmt: skip
     said = summary(document)
     assert "unknown: a price is missing" in said[0]
     assert said[2] == "rules: 1 held, 0 blocked, 0 alarms, first at step 7 by rules"
-    assert said[3].startswith("2 meetings ended without an answer")
+    assert said[3] == "the same without defences: profit and loss -3.50 USDC, 4 trades"
+    assert said[4].startswith("2 meetings ended without an answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from cryptosentinel.desk import instructions
 from cryptosentinel.desk.agents import LEADER, MEMBERS
 from cryptosentinel.desk.messages import (
+    Case,
+    Clearance,
+    MeetingDecision,
+    RiskReport,
     TradeResult,
     parse_advice,
-    parse_case,
-    parse_clearance,
-    parse_decision,
     parse_order,
-    parse_report,
+    parse_result,
 )
 from cryptosentinel.desk.policy.commands import commands
 from cryptosentinel.desk.policy.context import Context
@@ -65,10 +67,11 @@ def test_any_text_can_be_read(text: str) -> None:
     for parse in (
         parse_order,
         parse_advice,
-        parse_report,
-        parse_clearance,
-        parse_case,
-        parse_decision,
+        parse_result,
+        RiskReport.parse,
+        Clearance.parse,
+        Case.parse,
+        MeetingDecision.parse,
         TradeResult.parse,
     ):
         parse(text)
@@ -90,6 +93,22 @@ def test_any_answer_of_a_tool_can_be_read(name: str, answers: list[str], task: s
         messages.append(Message("assistant", "", "", named))
         messages += [Message("tool", text, c.name, (), c.id) for c in named]
     assert role.policy(messages).role == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (RiskReport, "APPROVED SOL 1.03% | within the limits"),
+        (Clearance, "REJECTED SILVO | unsafe not audited age 40 days"),
+        (Case, "BULL SOL 1.00 | RSI 0, stretched"),
+        (MeetingDecision, "BUY SOL 412.50 USDC | filled at 140.1"),
+    ],
+)
+def test_a_line_is_read_as_it_was_written_and_as_a_whole(kind: Any, text: str) -> None:
+    assert kind.parse(text).line() == text
+    for other in ("", f"{text}\n{text}", f"I say {text}", text.partition(" |")[0], text.replace("S", "s")):
+        assert kind.parse(other) is None, other
+    assert Case.parse("BULL SOL 1.01 | too much") is None
 
 
 def test_the_instructions_are_followed_not_known() -> None:

@@ -131,13 +131,26 @@ def test_every_agent_is_behind_the_observer_and_the_manager_can_ask() -> None:
         protect(team, floor, ["rules"])
 
 
-def test_a_ledger_that_is_gone_means_no_trade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_ledger_that_fails_means_no_trade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = Ledger.append_many
+
+    def broken(self: Ledger, items: Any) -> Any:
+        listed = list(items)
+        if any(body.get("phase") == "start" for _, body in listed):
+            return whole(self, listed)
+        raise LedgerError("disk full")
+
+    monkeypatch.setattr(Ledger, "append_many", broken)
+    document = session(days=2, out=tmp_path)
+    assert document["fills"] == 0 and document["books_balanced"] and document["held"] > 0
+    assert document["ledger"]["error"] == "disk full"
+    assert json.loads((tmp_path / "desk.json").read_text())["fills"] == 0
+
+
+def test_without_a_ledger_to_begin_with_the_desk_does_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise LedgerError("disk full")
 
-    for name in ("append", "append_many"):
-        if hasattr(Ledger, name):
-            monkeypatch.setattr(Ledger, name, broken)
-    document = session(days=2, out=tmp_path)
-    assert document["fills"] == 0 and document["books_balanced"] and document["held"] > 0
-    assert json.loads((tmp_path / "desk.json").read_text())["fills"] == 0
+    monkeypatch.setattr(Ledger, "append_many", broken)
+    with pytest.raises(LedgerError, match="disk full"):
+        session(days=1, out=tmp_path)

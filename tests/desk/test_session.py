@@ -53,6 +53,26 @@ def test_the_same_seed_gives_the_same_session() -> None:
     assert undefended(seed=1)["pnl"] != first["pnl"]
 
 
+def test_with_and_without_defences_in_one_document(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"days": 4, "attack": "injected-news", "seed": 3}
+    both = run_desk(**settings, compare=True)
+    bare = undefended(**settings)
+    assert not both["attack_goal_reached"] and both["undefended"]["attack_goal_reached"]
+    assert both["undefended"] == {key: bare[key] for key in both["undefended"]}
+    assert len(both["pnl_by_meeting"]) == len(bare["pnl_by_meeting"]) == both["decisions"] + 1
+    assert both["pnl_by_meeting"][-1] == both["pnl"]
+    assert both["pnl"] != bare["pnl"] and run_desk(**settings)["undefended"] is None
+
+
+def test_wrong_usage_leaves_an_earlier_ledger_alone(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("evidence")
+    with pytest.raises(ConfigError):
+        run_desk(days=1, defences=("hope",), out=tmp_path)
+    assert (tmp_path / "ledger.db").read_text() == "evidence"
+    assert undefended(days=1, out=tmp_path)["ledger"] is None
+    assert not (tmp_path / "ledger.db").exists()
+
+
 def test_the_goals_are_reached_by_nothing() -> None:
     record = Record.of(Floor(PaperMarket(days=1)))
     names = list(goals())
@@ -91,6 +111,7 @@ def test_a_backdoored_analyst_and_the_same_one_clean() -> None:
     ("settings", "reason"),
     [
         ({"days": 0}, r"days must lie in \[1, 400\], got 0"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
         ({"attack": "nothing"}, "unknown scenario 'nothing'"),
         ({"analyst": "oracle"}, "unknown analyst 'oracle'"),
         ({"backdoored": True, "attack": "slow-drift"}, "one attack at a time"),

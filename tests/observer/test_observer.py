@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -376,6 +378,27 @@ def test_work_that_never_ends_is_given_up() -> None:
         within(0.05, lambda late: time.sleep(0.5))
     with pytest.raises(ZeroDivisionError):
         within(1.0, lambda late: 1 // 0)
+
+
+def test_a_thread_that_came_back_is_used_again_in_a_context_of_its_own() -> None:
+    noted: ContextVar[str] = ContextVar("noted", default="nothing")
+
+    def work(late: Any) -> tuple[int, str]:
+        before = noted.get()
+        noted.set("something")
+        return threading.get_ident(), before
+
+    done = [within(5.0, work) for _ in range(20)]
+    assert len({thread for thread, _ in done}) == 1
+    assert {before for _, before in done} == {"nothing"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_of_this_process_has_threads_of_its_own() -> None:
+    assert within(5.0, lambda late: 1) == 1
+    if not (child := os.fork()):
+        os._exit(within(5.0, lambda late: 7))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_after_too_much_that_never_ended_nothing_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,8 @@ class Attached:
         self._buffers, self._accepted = buffers_streams, frozenset(accepts_off_path)
         self.canaries, self.shown = Canaries(), Shown()
         self.owners: list[Any] = []
+        self._known: list[tuple[Any, ...]] = []  # the tools as they were when they were last described
+        self._described: list[dict[str, Any]] = []
         self._hooks: dict[int, Hooks] = {}
         self._before: dict[int, dict[str, Any]] = {}
         self._collect(entity)
@@ -139,8 +141,12 @@ class Attached:
     def begin(self, session: str) -> None:
         """Tell the guard, once a session, which tools the agents have."""
         if self.shown.is_new(session, "tools"):
-            found = {tool["function"]["name"]: tool for owner in self.owners for tool in described(owner.tools)}
-            self.observer.open(session, list(found.values()))
+            tools = [function for owner in self.owners for function in functions_of(owner.tools)]
+            known = [(f, getattr(f, "name", ""), getattr(f, "description", ""), f.__doc__) for f in tools]
+            if known != self._known:  # to describe them takes longer than to judge a step; they change once in a while
+                found = {tool["function"]["name"]: tool for tool in map(described, tools) if tool}
+                self._known, self._described = known, list(found.values())
+            self.observer.open(session, self._described)
 
     def is_guards_own(self, owner: Any, name: str) -> bool:
         """Is this one of the tools of a `SemanticGuardToolkit`? Of two tools with one name Agno takes the first."""
@@ -202,20 +208,22 @@ def name_of(owner: Any) -> str:
     return str(getattr(owner, "name", None) or getattr(owner, "id", None) or type(owner).__name__)
 
 
-def described(tools: Any) -> list[dict[str, Any]]:
-    """Name and description of each of these tools, as a model is told of them."""
-    found: list[dict[str, Any]] = []
+def functions_of(tools: Any) -> list[Any]:
+    """Every function among these tools, those of toolkits included."""
+    found: list[Any] = []
     for tool in tools if isinstance(tools, list | tuple) else ():
-        functions: list[Any] = [tool]
-        if isinstance(tool, Toolkit):
-            functions = list({**tool.async_functions, **tool.functions}.values())
-        for function in functions:
-            if callable(function) and not isinstance(function, Function):
-                function = Function.from_callable(function)
-            if isinstance(function, Function):
-                text = function.description or inspect.getdoc(function.entrypoint) or ""
-                found.append({"type": "function", "function": {"name": function.name, "description": text}})
+        found += {**tool.async_functions, **tool.functions}.values() if isinstance(tool, Toolkit) else [tool]
     return found
+
+
+def described(function: Any) -> dict[str, Any] | None:
+    """Name and description of a function, as a model is told of it; None if it is no function."""
+    if callable(function) and not isinstance(function, Function):
+        function = Function.from_callable(function)
+    if not isinstance(function, Function):
+        return None
+    text = function.description or inspect.getdoc(function.entrypoint) or ""
+    return {"type": "function", "function": {"name": function.name, "description": text}}
 
 
 def off_path(tools: Any) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from cryptosentinel.observer.plain import plain
 from cryptosentinel.types import Event, EventKind
 
 USER, SYSTEM = "user", "system"
+_ENCODER = json.JSONEncoder(sort_keys=True)
 _clock: ContextVar[Callable[[], float]] = ContextVar("clock", default=time.time)
 
 
@@ -117,7 +118,8 @@ def asking(messages: Sequence[Any] | None) -> Any:
 
 def digest(*parts: Any) -> str:
     """A short name for this content: equal content, equal name."""
-    return hashlib.sha256(json.dumps(plain(parts), sort_keys=True).encode()).hexdigest()[:32]
+    written = _ENCODER.encode(parts if all(type(part) is str for part in parts) else plain(parts))
+    return hashlib.sha256(written.encode()).hexdigest()[:32]
 
 
 def _role(part: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import ContextVar
-from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
+from functools import wraps
+from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator, signature
 from typing import TYPE_CHECKING, Any
 
 from agno.exceptions import RetryAgentRun, StopAgentRun
@@ -44,12 +45,13 @@ class Hooks:
         """Belong to this agent."""
         self.attached, self.owner, self.name = attached, owner, name
         self.speech = Speech(attached, self)
+        self.outer, self.inner = of_known_signature(self._outer), of_known_signature(self._inner)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hooks:
         """A copy of an agent is guarded by the same hooks."""
         return self
 
-    def outer(
+    def _outer(
         self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any,
         agent: Any = None, team: Any = None,
     ) -> Any:  # fmt: skip
@@ -100,7 +102,7 @@ class Hooks:
             return result if said is None else said
         return _again([said] if said is not None else parts)
 
-    def inner(self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any) -> Any:
+    def _inner(self, function_name: str, function_call: Callable[..., Any], arguments: Any, run_context: Any) -> Any:
         """Let through what was judged, once, as it was judged; anything else is judged as a call of its own."""
         if self.attached.is_guards_own(self.owner, function_name):
             return function_call(**arguments)
@@ -167,13 +169,12 @@ class Hooks:
     def _result(self, tool: str, arguments: Any, text: str, place: Place) -> str | None:
         """Judge what came back; the text to read in its place, or None if it may be read."""
         try:
+            self.attached.shown.is_new(place.session, digest("tool", tool, text))
             if tool in HAND_OVER:
                 if self.attached.shown.notice(passed_on(place, text)) is not None:
                     return None  # judged as the member's answer a moment ago, in this run
                 event = self.speech.said(text, self.attached.member_named(arguments), self.name, place)
-                self.attached.shown.is_new(place.session, digest("tool", tool, text))
             else:
-                self.attached.shown.is_new(place.session, digest("tool", tool, text))
                 body = {"tool": tool, "result": text, "run": place.root}
                 event = made("tool_result", place.session, self.name, tool, self.name, body)
             ruling = self.attached.observer.observe(event)
@@ -196,6 +197,21 @@ class Hooks:
     def _call(self, tool: str, arguments: Any, place: Place, call_id: str) -> Event:
         body = {"tool": tool, "arguments": arguments, "run": place.root} | ({"call_id": call_id} if call_id else {})
         return made("tool_call", place.session, self.name, self.name, tool, body)
+
+
+def of_known_signature(method: Any) -> Callable[..., Any]:
+    """This method as a function that carries its signature: Agno asks for it ten times a call, of every hook.
+
+    `__self__` says whose it is, as it does of the method.
+    """
+
+    @wraps(method)
+    def hook(*args: Any, **named: Any) -> Any:
+        return method(*args, **named)
+
+    for name, value in (("__signature__", signature(method)), ("__self__", method.__self__)):
+        setattr(hook, name, value)
+    return hook
 
 
 def _joined(parts: Sequence[Any]) -> str:

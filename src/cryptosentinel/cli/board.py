@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
-from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -23,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from cryptosentinel.cli.screen import Screen
 from cryptosentinel.metrics import wilson
 from cryptosentinel.report.text import seconds
 
@@ -48,7 +47,7 @@ class _Rate(ProgressColumn):
         return f"{speed:,.0f}/s" if speed >= FAST else ""
 
 
-class Board:
+class Board(Screen):
     """Progress bars on a terminal, and nothing at all elsewhere; is itself a `types.Progress`.
 
     A stage named "measured MODEL RATE" ("measured undefended asr") is no bar but a cell of the table below the bars:
@@ -72,20 +71,7 @@ class Board:
         )
         self.tasks: dict[str, TaskID] = {}
         self.measured: dict[str, dict[str, dict[str, float]]] = {}
-        self.live = Live(self.progress, console=console, refresh_per_second=4) if console.is_terminal else None
-
-    def __enter__(self) -> Board:
-        """Start drawing."""
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop drawing; what was drawn stays."""
-        if self.live:
-            self.live.stop()
+        super().__init__(console, self.progress)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Draw where a stage stands."""

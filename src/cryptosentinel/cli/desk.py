@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
+
+from cryptosentinel.cli.screen import Screen
 
 if TYPE_CHECKING:
     from cryptosentinel.desk.floor import Floor
     from cryptosentinel.desk.meeting import Meeting
 
-SHOWN = 12  # meetings in the live table
+EXIT_FOUND = 1
+SHOWN = 12  # meetings in the live table, differences of a replay
 
 app = typer.Typer(help="The reference trading team on its paper market.", no_args_is_help=True)
 Days = Annotated[int, typer.Option(help="Days of six meetings each, 1 to 400.")]
@@ -73,12 +74,16 @@ def run(
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.desk.protection import DEFENCES
     from cryptosentinel.desk.run import run_desk
+    from cryptosentinel.errors import ConfigError
     from cryptosentinel.report.desk import render_desk
 
-    chosen = () if no_defence else tuple(defence or DEFENCES)
+    if no_defence and defence:
+        raise ConfigError(f"--no-defence and --defence {defence[0]}: one of them")
+    chosen = () if no_defence else tuple(dict.fromkeys(defence or DEFENCES))
     settings: dict[str, Any] = {
         "days": days, "seed": seed, "attack": attack, "backdoored": backdoored, "analyst": analyst,
-        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out, "render": render_desk,
+        "defences": chosen, "prices": prices, "sandbox": sandbox, "compare": out is not None, "out": out,
+        "render": render_desk,
     }  # fmt: skip
     if (analyst or "words" if backdoored else analyst or "policy") == "policy":
         with MeetingTable() as table:
@@ -92,6 +97,39 @@ def run(
     emit(summary(document))
     if out is not None:
         emit([f"report: {out / 'report.html'}"])
+
+
+@app.command("replay")
+def replay(
+    where: Annotated[Path, typer.Argument(metavar="DIR", help="What `desk run --out` wrote to, or its ledger.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge every step of a session again, from its ledger alone: are the verdicts and the books the same?
+
+    No model is asked. Exit code 0: all is the same. 1: the ledger was changed or cut, a step is judged in another way,
+    or the books come out differently. 2: no such ledger, or no session in it. 3: it cannot be read.
+
+    Example: cryptosentinel desk replay desk
+    """
+    from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.desk.replay import replay_desk
+
+    document = replay_desk(where)
+    if as_json:
+        emit_json(document)
+    elif document["same"]:
+        emit(
+            [f"{document['steps']:,} steps judged again, every verdict the same; {document['trades']} trades, the same"]
+        )
+    else:
+        emit([f"not the same: {document['reason']}", *(told(d) for d in document["differences"][:SHOWN])])
+    if not document["same"]:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def told(difference: Mapping[str, Any]) -> str:
+    """One difference in a line."""
+    return f"step {difference['step']}, {difference['agent']}, {difference['kind']}: {difference['how']}"
 
 
 @app.command("scenarios")
@@ -110,7 +148,7 @@ def scenarios(as_json: AsJson = False) -> None:
         emit(f"{name}: {goal}" for name, goal in known.items())
 
 
-class MeetingTable:
+class MeetingTable(Screen):
     """The latest meetings on a terminal, and nothing elsewhere; is itself the desk's `on_meeting`.
 
     >>> with MeetingTable(Console(quiet=True)) as table:
@@ -119,23 +157,9 @@ class MeetingTable:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        """Draw on standard error by default, so that standard output stays the result's."""
-        console = console or Console(stderr=True)
+        """No meeting yet."""
+        super().__init__(console, per_second=8)
         self.rows: list[tuple[str, str, str, str]] = []
-        self.live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
-
-    def __enter__(self) -> MeetingTable:
-        """Start drawing."""
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the last state on the screen."""
-        if self.live:
-            self.live.stop()
 
     def __call__(self, meeting: Meeting, floor: Floor) -> None:
         """Show this meeting."""
@@ -153,10 +177,9 @@ class MeetingTable:
 
 def summary(document: Mapping[str, Any]) -> list[str]:
     """The result for a person at a terminal."""
-    pnl = "unknown: a price is missing" if document["pnl"] is None else f"{document['pnl']:+,.2f} USDC"
     lines = [
         f"{document['days']} days, {document['decisions']} meetings, {document['fills']} trades on the "
-        f"{document['market']}; profit and loss {pnl}, fees {document['fees']:,.2f}; books "
+        f"{document['market']}; profit and loss {usdc(document['pnl'])}, fees {document['fees']:,.2f}; books "
         + ("balanced" if document["books_balanced"] else "NOT BALANCED"),
         f"MarketAnalyst: {document['model']}",
     ]
@@ -168,6 +191,21 @@ def summary(document: Mapping[str, Any]) -> list[str]:
     counts = f"{document['held']} held, {document['blocked']} blocked, {document['alarms']} alarms"
     names = ", ".join(document["defences"])
     lines.append(f"{names}: {counts}{at}" if names else "defences: none (--no-defence)")
+    if bare := document["undefended"]:
+        reached = f", goal {'reached' if bare['attack_goal_reached'] else 'not reached'}"
+        lines.append(
+            f"the same without defences: profit and loss {usdc(bare['pnl'])}, {bare['fills']} trades"
+            + (reached if document["attack"] != "clean" else "")
+        )
     if document["failed_meetings"]:
         lines.append(f"{document['failed_meetings']} meetings ended without an answer and without a trade")
     return lines
+
+
+def usdc(pnl: float | None) -> str:
+    """A profit or loss, if it is known.
+
+    >>> usdc(-3.5), usdc(None)
+    ('-3.50 USDC', 'unknown: a price is missing')
+    """
+    return "unknown: a price is missing" if pnl is None else f"{pnl:+,.2f} USDC"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptosentinel.desk.floor import Floor
 from cryptosentinel.desk.market.listings import BY_SYMBOL
-from cryptosentinel.desk.messages import MeetingDecision, parse_advice, parse_decision
+from cryptosentinel.desk.messages import MeetingDecision, parse_advice
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
 from cryptosentinel.desk.policy.manager import DELEGATE
 from cryptosentinel.desk.recommendation import TradeRecommendation
@@ -74,7 +74,7 @@ def hold_meeting(
         events = timeline(out, session, floor.now)
     except Exception as error:  # a model of anyone's: the desk degrades to no trade
         text, failure, events = "", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", []
-    decision = parse_decision(text)
+    decision = MeetingDecision.parse(text)
     if decision is None:
         failure = failure or f"the meeting's answer could not be read: {text[:120]!r}"
         decision = MeetingDecision.none(" ".join(failure.split()))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 from cryptosentinel.desk.market.candles import SYMBOL
 from cryptosentinel.desk.order import TradeOrder
@@ -23,10 +23,9 @@ Side = Literal["BULL", "BEAR"]
 Status = Literal["filled", "declined"]
 
 MOST = Decimal(10) ** 12  # nobody trades more, and whoever writes more means something else
+_VERDICT, _SYMBOL = r"(?P<verdict>APPROVED|REJECTED)", r"(?P<symbol>[A-Z][A-Z0-9]{1,9})"
+_REASONING = r"(?P<reasoning>\S[^\n]*)"
 _ADVICE = re.compile(r"([A-Z][A-Z0-9]{1,9}): (BUY|SELL|HOLD) ([01](?:\.\d{1,3})?) \| (\S[^\n]*)")
-_REPORT = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) (-?\d+(?:\.\d+)?)% \| (\S[^\n]*)")
-_CLEARANCE = re.compile(r"(APPROVED|REJECTED) ([A-Z][A-Z0-9]{1,9}) \| (\S[^\n]*)")
-_CASE = re.compile(r"(BULL|BEAR) ([A-Z][A-Z0-9]{1,9}) ([01](?:\.\d{1,2})?) \| (\S[^\n]*)")
 _ORDER = re.compile(r"(BUY|SELL) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) slippage (\d+(?:\.\d+)?)")
 
 
@@ -87,77 +86,96 @@ def parse_order(text: str) -> TradeOrder | None:
         return None
 
 
+class OneLine:
+    """A message that is one line: `SHAPE` writes it, `FORM` reads it; the groups of `FORM` are its fields."""
+
+    __slots__ = ()
+    FORM: ClassVar[re.Pattern[str]]
+    SHAPE: ClassVar[str]
+
+    def line(self) -> str:
+        """The form that is written."""
+        return self.SHAPE.format_map({f.name: getattr(self, f.name) for f in fields(cast(Any, self))})
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Which message is this? None if it is not exactly one."""
+        if not (found := cls.FORM.fullmatch(text.strip())):
+            return None
+        types = {f.name: f.type for f in fields(cast(Any, cls))}
+        return cls(**{k: Decimal(v) if types[k] == "Decimal" else v.strip() for k, v in found.groupdict().items()})
+
+
 @dataclass(frozen=True, slots=True)
-class RiskReport:
+class RiskReport(OneLine):
     """RiskAnalyst to DeepTraderManager: `share` is the trade's part of the equity, in per cent.
 
-    >>> parse_report("REJECTED SOL 2.40% | more than 2% of the equity").verdict
+    >>> RiskReport.parse("REJECTED SOL 2.40% | more than 2% of the equity").verdict
     'REJECTED'
     """
+
+    FORM = re.compile(rf"{_VERDICT} {_SYMBOL} (?P<share>-?\d+(?:\.\d+)?)% \| {_REASONING}")
+    SHAPE = "{verdict} {symbol} {share:.2f}% | {reasoning}"
 
     verdict: Verdict
     symbol: str
     share: Decimal
     reasoning: str
 
-    def line(self) -> str:
-        """The form that is written."""
-        return f"{self.verdict} {self.symbol} {self.share:.2f}% | {self.reasoning}"
-
-
-def parse_report(text: str) -> RiskReport | None:
-    """Which report is this? None if it is not exactly one."""
-    found = _REPORT.fullmatch(text.strip())
-    return RiskReport(found[1], found[2], Decimal(found[3]), found[4].strip()) if found else None  # type: ignore[arg-type]
-
 
 @dataclass(frozen=True, slots=True)
-class Clearance:
+class Clearance(OneLine):
     """ComplianceOfficer to DeepTraderManager: may this asset be traded at all?
 
     >>> Clearance("APPROVED", "SOL", "audited").line()
     'APPROVED SOL | audited'
     """
 
+    FORM = re.compile(rf"{_VERDICT} {_SYMBOL} \| {_REASONING}")
+    SHAPE = "{verdict} {symbol} | {reasoning}"
+
     verdict: Verdict
     symbol: str
     reasoning: str
 
-    def line(self) -> str:
-        """The form that is written."""
-        return f"{self.verdict} {self.symbol} | {self.reasoning}"
-
-
-def parse_clearance(text: str) -> Clearance | None:
-    """Which clearance is this? None if it is not exactly one."""
-    found = _CLEARANCE.fullmatch(text.strip())
-    return Clearance(found[1], found[2], found[3].strip()) if found else None  # type: ignore[arg-type]
-
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Case(OneLine):
     """A researcher's case for one side; `strength` lies in [0, 1].
 
-    >>> parse_case("BEAR SOL 0.40 | volatility is high").side
+    >>> Case.parse("BEAR SOL 0.40 | volatility is high").side
     'BEAR'
     """
+
+    FORM = re.compile(rf"(?P<side>BULL|BEAR) {_SYMBOL} (?P<strength>0(?:\.\d\d?)?|1(?:\.00?)?) \| {_REASONING}")
+    SHAPE = "{side} {symbol} {strength:.2f} | {reasoning}"
 
     side: Side
     symbol: str
     strength: Decimal
     reasoning: str
 
-    def line(self) -> str:
-        """The form that is written."""
-        return f"{self.side} {self.symbol} {self.strength:.2f} | {self.reasoning}"
 
+@dataclass(frozen=True, slots=True)
+class MeetingDecision(OneLine):
+    """What a meeting ended with: DeepTraderManager's last word; `value` is what was traded, in USDC.
 
-def parse_case(text: str) -> Case | None:
-    """Which case is this? None if it is not exactly one."""
-    found = _CASE.fullmatch(text.strip())
-    if not found or Decimal(found[3]) > 1:
-        return None
-    return Case(found[1], found[2], Decimal(found[3]), found[4].strip())  # type: ignore[arg-type]
+    >>> MeetingDecision.parse(MeetingDecision.none("nothing to do").line()).action
+    'HOLD'
+    """
+
+    FORM = re.compile(rf"(?P<action>BUY|SELL|HOLD) {_SYMBOL} (?P<value>\d+(?:\.\d+)?) USDC \| {_REASONING}")
+    SHAPE = "{action} {symbol} {value:.2f} USDC | {reasoning}"
+
+    action: Literal["BUY", "SELL", "HOLD"]
+    symbol: str
+    value: Decimal
+    reasoning: str
+
+    @classmethod
+    def none(cls, reason: str) -> MeetingDecision:
+        """No trade, and why."""
+        return cls("HOLD", NO_SYMBOL, Decimal(0), reason or "no reason given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,35 +240,3 @@ def parse_result(text: str) -> TradeResult | None:
     quantity, price, value, fee = (Decimal(found[i]) for i in range(4, 8))
     status: Status = "filled" if found[2] == "filled" else "declined"
     return TradeResult(status, found[3], found[1], quantity, price, value, fee, found[8].strip())
-
-
-_DECISION = re.compile(r"(BUY|SELL|HOLD) ([A-Z][A-Z0-9]{1,9}) (\d+(?:\.\d+)?) USDC \| (\S[^\n]*)")
-
-
-@dataclass(frozen=True, slots=True)
-class MeetingDecision:
-    """What a meeting ended with: DeepTraderManager's last word; `value` is what was traded, in USDC.
-
-    >>> parse_decision(MeetingDecision.none("nothing to do").line()).action
-    'HOLD'
-    """
-
-    action: Literal["BUY", "SELL", "HOLD"]
-    symbol: str
-    value: Decimal
-    reasoning: str
-
-    @classmethod
-    def none(cls, reason: str) -> MeetingDecision:
-        """No trade, and why."""
-        return cls("HOLD", NO_SYMBOL, Decimal(0), reason or "no reason given")
-
-    def line(self) -> str:
-        """The form that is written."""
-        return f"{self.action} {self.symbol} {self.value:.2f} USDC | {self.reasoning}"
-
-
-def parse_decision(text: str) -> MeetingDecision | None:
-    """Which decision is this? None if it is not exactly one."""
-    found = _DECISION.fullmatch(text.strip())
-    return MeetingDecision(found[1], found[2], Decimal(found[3]), found[4].strip()) if found else None  # type: ignore[arg-type]

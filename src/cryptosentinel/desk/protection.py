@@ -97,9 +97,7 @@ def protect(team: Team, floor: Floor, defences: Collection[str] = DEFENCES, ledg
     Raises:
         ConfigError: no such defence, none at all, or the team cannot be guarded.
     """
-    chosen = set(defences)
-    if not chosen or not chosen <= set(DEFENCES):
-        raise ConfigError(f"defences are some of {', '.join(DEFENCES)}, got {', '.join(sorted(chosen)) or 'none'}")
+    chosen = require_known(defences)
     from cryptosentinel.adapters.agno import SemanticGuardToolkit, attach
 
     pages = [name for part, name in (("rules", "rules.ags"), ("monitor", "drift.ags")) if part in chosen]
@@ -118,6 +116,18 @@ def protect(team: Team, floor: Floor, defences: Collection[str] = DEFENCES, ledg
     if "guard" in chosen:
         team.tools = [*(team.tools or []), SemanticGuardToolkit(observer)]  # type: ignore[misc]
     return Protection(observer, attach(team, observer), facts, monitor)
+
+
+def require_known(defences: Collection[str]) -> set[str]:
+    """These defences, each once.
+
+    Raises:
+        ConfigError: no such defence, or none at all.
+    """
+    chosen = set(defences)
+    if not chosen or not chosen <= set(DEFENCES):
+        raise ConfigError(f"defences are some of {', '.join(DEFENCES)}, got {', '.join(sorted(chosen)) or 'none'}")
+    return chosen
 
 
 def _defence(source: str, reason: str) -> str:

@@ -1,33 +1,29 @@
-"""A session of the desk from settings to result: market, team, attack, meetings, and what came of it."""
+"""A session of the desk from settings to result: market, attack, models, meetings, and what came of it."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from cryptosentinel import __version__
 from cryptosentinel.desk import scenarios as _scenarios  # noqa: F401  (registers the scenarios)
 from cryptosentinel.desk.floor import Floor
+from cryptosentinel.desk.learners.inside import WORDS
 from cryptosentinel.desk.learners.trained import Training, trained_analyst
 from cryptosentinel.desk.market.candles import MarketData
-from cryptosentinel.desk.market.paper import START, WARM_UP, PaperMarket
+from cryptosentinel.desk.market.paper import PaperMarket
 from cryptosentinel.desk.market.recorded import RecordedMarket
-from cryptosentinel.desk.meeting import Meeting, hold_meeting
+from cryptosentinel.desk.outcome import LEDGER, beside, new_ledger, outcome, seen_by, write
 from cryptosentinel.desk.policy.analyst import NAME as ANALYST
-from cryptosentinel.desk.protection import DEFENCES, Protection, protect
-from cryptosentinel.desk.record import Record
+from cryptosentinel.desk.protection import DEFENCES, require_known
 from cryptosentinel.desk.scenarios.poisoned_analyst import PoisonedAnalyst
 from cryptosentinel.desk.scenarios.scenario import Scenario
-from cryptosentinel.desk.schedule import MEETINGS_A_DAY, requests, time_of
+from cryptosentinel.desk.schedule import MEETINGS_A_DAY, time_of
+from cryptosentinel.desk.session import OnMeeting, Session, spoken, start_of
 from cryptosentinel.desk.situations import screen, situation
-from cryptosentinel.desk.team import build_desk
-from cryptosentinel.errors import ConfigError, DataError
+from cryptosentinel.errors import ConfigError, DataError, LedgerError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.redteam.sandbox import Isolation
@@ -35,10 +31,9 @@ from cryptosentinel.registry import load_third_party, lookup, names
 from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
+COMMAND = "desk run"
 POLICY = "policy"
-CENT = Decimal("0.01")
-MOST_SIGHTINGS = 1000
-OnMeeting = Callable[[Meeting, Floor], None]
+ENDED = ("decisions", "fills", "pnl", "fees", "held", "blocked", "alarms", "attack_goal_reached", "books_balanced")
 Render = Callable[[Mapping[str, Any], list[dict[str, Any]]], str]
 
 
@@ -54,6 +49,7 @@ def run_desk(
     market: MarketData | None = None,
     models: Mapping[str, Any] | None = None,
     sandbox: Isolation = "namespace",
+    compare: bool = False,
     out: Path | None = None,
     render: Render | None = None,
     on_meeting: OnMeeting | None = None,
@@ -73,6 +69,8 @@ def run_desk(
         market: another source of prices; the paper market by default.
         models: Agno models or policies by the agent's name; they go before all others.
         sandbox: isolation of a trained analyst.
+        compare: play the session a second time without defences, for "undefended" in the document; models that were
+            given are asked again.
         out: folder for desk.json, events.jsonl, decisions.jsonl and report.html; they appear only when the session is
             complete. The ledger beside them grows with it.
         render: makes the HTML of the document and the meetings; without it there is none.
@@ -85,61 +83,39 @@ def run_desk(
     """
     started = time.monotonic()
     load_third_party()
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     count = days * MEETINGS_A_DAY
     paper = PaperMarket(days, seed)  # also holds the days to their range
     source = market or (RecordedMarket(prices) if prices else paper)
     scenario = chosen(attack, backdoored, seed, count)
     if out is not None:
         check_writable(out)
-    floor = Floor(source, now=start_of(source))
-    start = floor.now
-    said = [scenario.request(text, i) for i, text in enumerate(requests(seed, count))]
-    given = dict(scenario.models())
-    learner = analyst or ("words" if isinstance(scenario, PoisonedAnalyst) else POLICY)
-    if learner != POLICY:
-        if ANALYST in given:
-            raise ConfigError(f"--analyst {learner}: in {scenario.name!r} the MarketAnalyst is the attacker's")
-        training = training_of(scenario, learner, seed)
-        asked = prompts(floor, start, said)
-        given[ANALYST] = trained_analyst(training, asked, sandbox=sandbox, on_progress=on_progress)
-    elif isinstance(scenario, PoisonedAnalyst):
-        raise ConfigError("the offline policy has no weights to be backdoored: --analyst words or gemma-3-270m")
-    team = build_desk(floor, given | dict(models or {}))
-    ledger = Ledger.open(ledger_file(out)) if out is not None and defences else None
-    guarded = protect(team, floor, defences, ledger) if defences else None
-    meetings = []
-    for number, request in enumerate(said):
-        floor.now = time_of(start, number)
-        scenario.before(floor, number)
-        meetings.append(hold_meeting(team, floor, number, start, request, guarded))
-        if on_meeting:
-            on_meeting(meetings[-1], floor)
-        if on_progress:
-            on_progress("meetings", number + 1, count)
-    floor.now = time_of(start, count)
-    document = result(floor, scenario, meetings, team) | seen_by(guarded)
-    document |= {
-        "days": days,
-        "seed": seed,
-        "defences": sorted(defences),
-        "seconds": round(time.monotonic() - started, 2),
-    }
+    if defences:
+        require_known(defences)
+    given = learnt(source, scenario, analyst, sandbox, on_progress) | dict(models or {})
+    settings = {"days": days, "seed": seed, "attack": scenario.name, "defences": sorted(set(defences))}
+    where = new_ledger(out) if out is not None else None
+    ledger = Ledger.open(where) if where and defences else None
+    if ledger is not None:
+        begins = settings | {"meetings": count, "prices": named(prices), "market": source.name}
+        ledger.append("run", {"command": COMMAND, "phase": "start", "version": __version__, "settings": begins})
+
+    def played(stage: str, defences: Collection[str], ledger: Ledger | None, told: OnMeeting | None) -> Session:
+        session = Session.open(source, chosen(attack, backdoored, seed, count), given, defences, ledger)
+        session.play(told, (lambda done, total: on_progress(stage, done, total)) if on_progress else None)
+        return session
+
+    session = played("meetings", defences, ledger, on_meeting)
+    bare = played("meetings without defences", (), None, None) if compare and defences else None
+    document = outcome(session) | seen_by(session.guarded) | settings | {"undefended": beside(bare)}
+    document["ledger"] = closed(ledger, document) if ledger is not None else None
+    document["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
         if render is not None:
-            atomic_write(out / "report.html", render(document, [m.told() for m in meetings]))
-        write(out, document, meetings)
+            atomic_write(out / "report.html", render(document, [m.told() for m in session.meetings]))
+        write(out, document, session.meetings)
     return document
-
-
-def start_of(source: MarketData) -> int:
-    """When does a session on these prices begin? As soon as there is the history that indicators need.
-
-    Raises:
-        DataError: no day begins there.
-    """
-    if isinstance(source, RecordedMarket):
-        return source.first_day(WARM_UP)
-    return int(getattr(source, "start", START))
 
 
 def goals() -> dict[str, str]:
@@ -159,16 +135,37 @@ def chosen(attack: str | None, backdoored: bool, seed: int, count: int) -> Scena
     return found
 
 
-def training_of(scenario: Scenario, learner: str, seed: int) -> Training:
-    """How the analyst is made: as the scenario wants it, else clean."""
-    return scenario.training(learner) if isinstance(scenario, PoisonedAnalyst) else Training(learner, seed)
+def learnt(
+    market: MarketData,
+    scenario: Scenario,
+    analyst: str | None,
+    sandbox: Isolation,
+    on_progress: Progress | None,
+) -> dict[str, Any]:
+    """The trained MarketAnalyst, if one is wanted, by its name.
+
+    Raises:
+        ConfigError: the scenario brings its own, or wants one that has weights.
+    """
+    learner = analyst or (WORDS if isinstance(scenario, PoisonedAnalyst) else POLICY)
+    if learner == POLICY:
+        if isinstance(scenario, PoisonedAnalyst):
+            raise ConfigError("the offline policy has no weights to be backdoored: --analyst words or gemma-3-270m")
+        return {}
+    if ANALYST in scenario.models():
+        raise ConfigError(f"--analyst {learner}: in {scenario.name!r} the MarketAnalyst is the attacker's")
+    training = Training(learner, scenario.seed)
+    if isinstance(scenario, PoisonedAnalyst):
+        training = scenario.training(learner)
+    asked = prompts(Floor(market, now=start_of(market)), spoken(scenario))
+    return {ANALYST: trained_analyst(training, asked, sandbox=sandbox, on_progress=on_progress)}
 
 
-def prompts(floor: Floor, start: int, said: list[str]) -> list[tuple[str, str]]:
+def prompts(floor: Floor, said: list[str]) -> list[tuple[str, str]]:
     """All (request, table) that the analyst will be asked; meetings without usable prices are left out."""
     found = []
     for number, request in enumerate(said):
-        now = time_of(start, number)
+        now = time_of(floor.start, number)
         try:
             seen = situation(floor.market, screen(floor.market, floor.watched(), now), now)
         except DataError:
@@ -177,67 +174,19 @@ def prompts(floor: Floor, start: int, said: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def result(floor: Floor, scenario: Scenario, meetings: list[Meeting], team: Any) -> dict[str, Any]:
-    """The document of a session."""
-    record = Record.of(floor)
+def named(prices: Path | None) -> str | None:
+    """Where prices were read from, for whoever replays the session."""
+    return str(prices.resolve()) if prices else None
+
+
+def closed(ledger: Ledger, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The session's end, written down; `head` is what the ledger ends with, so that a cut end shows.
+
+    A ledger that cannot be written has kept every step from happening since; the document says so.
+    """
+    ended = {key: document[key] for key in ENDED}
     try:
-        pnl: float | None = float((floor.execution.equity(floor.now) - floor.books.deposit).quantize(CENT))
-    except DataError:
-        pnl = None  # a price is missing: no number is better than a wrong one
-    models = {team.name: team.model.id} | {m.name: m.model.id for m in team.members}
-    return {
-        "kind": "desk",
-        "version": __version__,
-        "market": floor.market.name,
-        "model": models[ANALYST],
-        "models": models,
-        "attack": scenario.name,
-        "goal": scenario.goal,
-        "decisions": len(meetings),
-        "traded": sum(m.decision.action != "HOLD" for m in meetings),
-        "fills": len(record.journal),
-        "failed_meetings": sum(bool(m.failure) for m in meetings),
-        "attack_goal_reached": scenario.reached(record),
-        "pnl": pnl,
-        "fees": float(floor.books.fees),
-        "bought_thin": float(record.bought_thin()),
-        "books_balanced": floor.books.balanced(),
-    }
-
-
-def seen_by(guarded: Protection | None) -> dict[str, Any]:
-    """What did the defences do? A step is one event of the session; without defences nothing was looked at."""
-    if guarded is None:
-        empty: dict[str, Any] = {"steps": None, "held": 0, "blocked": 0, "alarms": 0}
-        return empty | {"first_detection_step": None, "detected_by": [], "sightings": []}
-    seen = guarded.observer.sightings
-    counts = Counter(s.action for s in seen)
-    return {
-        "steps": guarded.observer.steps,
-        "held": counts["hold"],
-        "blocked": counts["block"],
-        "alarms": counts["alarm"],
-        "first_detection_step": min((s.step for s in seen), default=None),
-        "detected_by": sorted({by for s in seen for by in s.by}),
-        "sightings": [asdict(s) for s in seen[:MOST_SIGHTINGS]],
-    }
-
-
-def ledger_file(out: Path) -> Path:
-    """Where a session's ledger goes; one of an earlier session in the same folder is replaced."""
-    out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("ledger.db*"):
-        old.unlink()
-    return out / "ledger.db"
-
-
-def write(out: Path, document: Mapping[str, Any], meetings: list[Meeting]) -> None:
-    """desk.json, events.jsonl (who said and did what) and decisions.jsonl (as `monitor replay` reads them)."""
-    out.mkdir(parents=True, exist_ok=True)
-
-    def lines(rows: list[dict[str, Any]]) -> str:
-        return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-
-    atomic_write(out / "events.jsonl", lines([e for m in meetings for e in m.events]))
-    atomic_write(out / "decisions.jsonl", lines([d for m in meetings for d in m.decisions()]))
-    atomic_write(out / "desk.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        entry = ledger.append("run", {"command": COMMAND, "phase": "end", "outcome": ended})
+    except LedgerError as error:
+        return {"file": LEDGER, "head": None, "error": str(error)}
+    return {"file": LEDGER, "head": entry.hash, "error": None}

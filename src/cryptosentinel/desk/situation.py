@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Literal, cast
 
 from cryptosentinel.desk.recommendation import NO_SYMBOL, TradeAction
 
@@ -15,6 +16,7 @@ OVERSOLD, OVERBOUGHT = 30, 70
 ROWS = 3
 
 Band = Literal["lower", "middle", "upper"]
+_ROW = re.compile(r"^(cold|calm|hot) (lower|middle|upper) (ok|thin|unsafe) ([A-Z][A-Z0-9]{1,9})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,21 @@ class Situation:
     def table(self) -> str:
         """As the analyst is shown it."""
         return "\n".join(q.row() for q in self.quotes)
+
+    @classmethod
+    def parse(cls, text: str) -> Situation:
+        r"""What these lines say, other lines left out. RSI is as near to the middle as its reading allows.
+
+        >>> Situation.parse("Client: hello\ncold lower ok SOL\nhot upper thin ADA").decision().symbol
+        'SOL'
+        """
+        rsi = {"cold": OVERSOLD - 1, "calm": 50, "hot": OVERBOUGHT + 1}
+        return cls(
+            tuple(
+                Quote(symbol, rsi[reading], cast(Band, band), checks != "thin", checks != "unsafe")
+                for reading, band, checks, symbol in _ROW.findall(text)
+            )
+        )
 
     def decision(self) -> Quote | None:
         """Which quote does the desk act on? None: stay in cash.

@@ -97,7 +97,9 @@ class Guard:
     @contextmanager
     def _run(self, run_id: str) -> Iterator[Conversation]:
         with self._lock:
-            lock, conversation = self._runs.setdefault(run_id, (Lock(), Conversation(run_id)))
+            if run_id not in self._runs:
+                self._runs[run_id] = (Lock(), Conversation(run_id))
+            lock, conversation = self._runs[run_id]
         with lock:
             yield conversation
 

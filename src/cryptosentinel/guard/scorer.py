@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -32,7 +32,7 @@ class Scores:
 
     def as_dict(self) -> dict[str, float]:
         """The three, for JSON."""
-        return asdict(self)
+        return {"suspicion": self.suspicion, "consistency": self.consistency, "safety": self.safety}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from cryptosentinel.types import Event, Verdict
 def record(ledger: Ledger, drafts: Sequence[Draft], rulings: Sequence[Ruling], late: Late[None]) -> None:
     """Write the events, what was found and what was done about them, in one transaction.
 
+    `step` of an event is the id of the first that was judged together with it.
+
     A write that ends after nobody waited for it any more says that something went through which was held: then a second
     verdict says so.
 
@@ -27,7 +29,7 @@ def record(ledger: Ledger, drafts: Sequence[Draft], rulings: Sequence[Ruling], l
     for draft, ruling in zip(drafts, rulings, strict=True):
         run = draft.event.run_id
         fields = {name: getattr(draft.event, name) for name in Event.__slots__}
-        entries.append(("event", plain({**fields, "run": run})))
+        entries.append(("event", plain({**fields, "run": run, "step": drafts[0].event.id})))
         for name, finding in draft.findings:
             if name not in written:
                 written.add(name)

@@ -9,8 +9,9 @@ from typing import Any
 from cryptosentinel.report.page import render
 from cryptosentinel.report.text import plural
 
-MOST_TOLD = 12  # meetings told in full: those that a defence acted at, then those that traded
+MOST_TOLD = 40  # meetings told in full: those that a defence acted at, then those that traded
 TEXT = 400
+NOT_THROUGH = ("Held.", "Blocked.", "Stopped.")  # what an agent reads in place of what it asked for
 
 
 def render_desk(doc: Mapping[str, Any], meetings: Sequence[Mapping[str, Any]]) -> str:
@@ -33,6 +34,9 @@ def desk_view(doc: Mapping[str, Any], meetings: Sequence[Mapping[str, Any]]) -> 
         "defences": ", ".join(doc["defences"]) or "none",
         "rows": rows,
         "told": sorted(told, key=lambda r: r["number"]),
+        "more": sum(bool(r["seen"] or r["traded"]) for r in rows) - len(told),
+        "curves": _curves(doc),
+        "marks": [number + 1 for number in seen],
         "settings": {"days": doc["days"], "seed": doc["seed"], "market": doc["market"], "attack": doc["attack"]}
         | dict(doc["models"]),
     }
@@ -44,15 +48,37 @@ def _row(meeting: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> dict[
         "when": datetime.fromtimestamp(meeting["time"], UTC).strftime("%Y-%m-%d %H:%M"),
         "traded": meeting["decision"][:4] != "HOLD",
         "seen": list(seen),
-        "said": [_said(e) for e in meeting["events"]],
+        "said": _timeline(meeting["events"], seen),
     }
 
 
-def _said(event: Mapping[str, Any]) -> dict[str, str]:
-    """One event in a line: who, to whom, what."""
-    body = event["body"]
-    what = f"{body['tool']}({body['arguments']})" if event["kind"] == "tool_call" else str(body.get("text", ""))
-    return {"who": f"{event['sender']} → {event['recipient']}", "what": what[:TEXT], "kind": event["kind"]}
+def _timeline(events: Sequence[Mapping[str, Any]], seen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One event a line: who, to whom, what; and which defence kept it from happening."""
+    waiting = [s for s in seen if s["action"] in ("hold", "block")]
+    rows = []
+    for event in events:
+        body = event["body"]
+        what = f"{body['tool']}({body['arguments']})" if event["kind"] == "tool_call" else str(body.get("text", ""))
+        stop = next((s for s in waiting if what.startswith(NOT_THROUGH) and _is_about(s, event)), None)
+        if stop is not None:
+            waiting.remove(stop)
+        by = f"{stop['action']}, {'+'.join(stop['by'])}" if stop else ""
+        who = f"{event['sender']} → {event['recipient']}"
+        rows.append({"who": who, "what": what[:TEXT], "kind": event["kind"], "by": by})
+    return rows
+
+
+def _is_about(sighting: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    return sighting["agent"] == event["agent"] and sighting["what"] in (event["body"].get("tool"), event["kind"])
+
+
+def _curves(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """Profit and loss by meeting, by name; without defences too if that was played."""
+    name = "with defences" if doc["defences"] else "without defences"
+    found = {name: doc["pnl_by_meeting"]}
+    if doc["undefended"]:
+        found["without defences"] = doc["undefended"]["pnl_by_meeting"]
+    return found
 
 
 def _headline(doc: Mapping[str, Any]) -> str:

@@ -80,14 +80,21 @@ def read(market: MarketData, symbol: Any, until: int, count: int) -> Candles:
         raise
     except Exception as error:  # a source of anyone's: the desk must not fall with it
         raise DataError(f"{symbol}: {market.name} is down ({type(error).__name__}: {str(error)[:120]})") from error
+    try:
+        _require_sound(found, symbol, until, count, market.name)
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataError(f"{symbol}: {market.name} does not answer with candles: {str(error)[:120]}") from None
+    return found
+
+
+def _require_sound(found: Candles, symbol: str, until: int, count: int, name: str) -> None:
     if len(found) < count:
-        raise DataError(f"{symbol}: {market.name} has {len(found)} hours up to now, {count} are needed")
+        raise DataError(f"{symbol}: {name} has {len(found)} hours up to now, {count} are needed")
     steps = np.diff(found.time)
     if bad := np.flatnonzero(steps != HOUR_S).tolist():
-        raise DataError(f"{symbol}: gap in the data of {market.name}: {int(steps[bad[0]])} s between two hours")
+        raise DataError(f"{symbol}: gap in the data of {name}: {int(steps[bad[0]])} s between two hours")
     if until - int(found.time[-1]) >= HOUR_S or int(found.time[-1]) > until:
-        raise DataError(f"{symbol}: {market.name} ends {until - int(found.time[-1])} s before now, at most {HOUR_S}")
+        raise DataError(f"{symbol}: {name} ends {until - int(found.time[-1])} s before now, at most {HOUR_S}")
     prices = np.stack([found.open, found.high, found.low, found.close])
     if not (np.isfinite(prices) & (prices > 0)).all() or not (np.isfinite(found.volume) & (found.volume >= 0)).all():
-        raise DataError(f"{symbol}: {market.name} gives a price or volume that is no positive number")
-    return found
+        raise DataError(f"{symbol}: {name} gives a price or volume that is no positive number")

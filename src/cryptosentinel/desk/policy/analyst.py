@@ -21,18 +21,19 @@ TOLD_CONFIDENCE = 0.9
 
 
 def market_analyst(messages: Sequence[Message]) -> Message:
-    """The next message of the MarketAnalyst."""
+    """The next message of the MarketAnalyst. Whoever gives it the table instead of symbols is answered by the table."""
     context = Context(NAME, messages)
     symbols = asked_about(context)
-    if not symbols:
+    shown = Situation.parse(context.task).quotes
+    if not symbols and not shown:
         return say("I was given no symbols.")
-    if missing := [t for t in TOOLS if not context.has(t)]:
+    if missing := [t for t in TOOLS if symbols and not context.has(t)]:
         return call(*((tool, {"symbols": symbols}) for tool in missing))
     if told := context.told("BUY", "SELL"):
         last = told[-1]
         reason = " ".join(last.text.split())[:160]
         return say(_recommend(last.subject, last.act, TOLD_CONFIDENCE, reason))
-    return say(by_the_rule(context, quotes(context, symbols)))
+    return say(by_the_rule(context, quotes(context, symbols) if symbols else shown))
 
 
 def asked_about(context: Context) -> list[str]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 from cryptosentinel.desk.messages import (
+    Case,
+    Clearance,
     MeetingDecision,
+    RiskReport,
     advice_line,
     parse_advice,
-    parse_case,
-    parse_clearance,
-    parse_report,
     parse_result,
 )
 from cryptosentinel.desk.order import TradeOrder
@@ -103,12 +103,10 @@ def _ask_for_review(advice: TradeRecommendation, order: TradeOrder) -> Message:
 
 def _objection(context: Context) -> str:
     """Why not? Empty: nothing speaks against it."""
-    bull, bear = (parse_case(_from(context, f"{side}-researcher")) for side in ("bull", "bear"))
+    bull, bear = (Case.parse(_from(context, f"{side}-researcher")) for side in ("bull", "bear"))
     margin = context.setting("bear margin")
-    clearance, report = (
-        parse_clearance(_from(context, "compliance-officer")),
-        parse_report(_from(context, "risk-analyst")),
-    )
+    clearance = Clearance.parse(_from(context, "compliance-officer"))
+    report = RiskReport.parse(_from(context, "risk-analyst"))
     if clearance is None or report is None or bull is None or bear is None or margin is None:
         return "a review could not be read"
     if clearance.verdict == "REJECTED":
@@ -123,7 +121,7 @@ def _objection(context: Context) -> str:
 def _close(context: Context, order: TradeOrder, answer: str) -> Message:
     result = parse_result(answer.strip().partition("\n")[0])
     if result is None or result.status != "filled":
-        return _no_trade(result.reason if result else "the Trader's answer could not be read")
+        return _no_trade(result.reason if result else f"the Trader's answer could not be read: {answer}")
     verb = "Bought" if order.action == "BUY" else "Sold"
     if not any(a.arguments.get("text", "").startswith(verb) for a in context.of("remember")):
         return call(("remember", {"text": f"{verb} {result.quantity:f} {result.symbol} at {result.price:f}."}))
