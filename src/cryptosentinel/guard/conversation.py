@@ -18,7 +18,7 @@ from cryptosentinel.types import Event
 MOST_PLACES = 8  # turns that are remembered for one word, and agents that it travelled through
 MOST_NAMES = 500  # names of tools that are taken from one turn
 MOST_LATEST = 64  # orders from outside in which a value is looked for piece by piece
-MOST_MARKS = 256  # addresses and ids of principals that are remembered for comparison: the newest
+MOST_MARKS = 64  # addresses and ids of principals that are remembered for comparison: the newest
 MOST_ORDERS = 4  # orders from outside that are remembered for one word: the newest
 
 _IDENTIFIER = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b|\b[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")

@@ -41,7 +41,10 @@ def words(text: str) -> list[str]:
     >>> words("mail a.b@c.org, see https://www.x.io/p or swap_tokens(0xAB12, 1.5)".lower())
     ['mail', 'a.b@c.org', 'see', 'x.io/p', 'or', 'swap_tokens', '0xab12', '1.5']
     """
-    return [_bare(w) if ":" in w or "'" in w or w.startswith("www.") else w for w in _WORD.findall(text)]
+    found = _WORD.findall(text)
+    if ":" not in text and "'" not in text and "www." not in text:
+        return found
+    return [_bare(w) if ":" in w or "'" in w or w.startswith("www.") else w for w in found]
 
 
 def _bare(word: str) -> str:

@@ -65,6 +65,7 @@ def distinct(word: str) -> bool:
     return len(word) >= LEAST_STEM and any(c in "@./_:" or c.isdigit() for c in word)
 
 
+@lru_cache(maxsize=4_096)
 def only_looks(tool: str) -> bool:
     """Does a tool change nothing, by its name?
 

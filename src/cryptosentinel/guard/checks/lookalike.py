@@ -12,7 +12,7 @@ from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
 MOST_WRONG = 2  # characters in their place that may differ
-WINDOW = 2  # characters next to each other that may differ, or be more or fewer
+WINDOW = 2  # characters next to each other that may be more or fewer
 ENDS, LEAST_ENDS = 4, 16  # a long id is read by its first and last characters
 SCORE = 0.9
 
@@ -21,8 +21,8 @@ SCORE = 0.9
 class LookAlike:
     """Does a call carry an address or id that no principal has said and that is nearly one which a principal has?
 
-    Nearly: of the same length and at most two characters differ; or all that differs lies within two characters; or,
-    for ids of sixteen letters and digits and more, the first and the last four are the same, which is how people
+    Nearly: of the same length and at most two characters differ; or one or two next to each other are more or fewer;
+    or, for ids of sixteen letters and digits and more, the first and the last four are the same, which is how people
     compare addresses. Score: 0.9. Values of less than eight characters and figures (dates, amounts, telephone numbers)
     are not compared, nor is what a tool that by its name only looks is asked for. False alarms: an agent that rightly
     goes on from one id to the next one. It does not see a value that looks alike and is spelt otherwise.
@@ -58,10 +58,14 @@ def resembles(a: str, b: str) -> bool:
     if a == b or abs(len(a) - len(b)) > WINDOW:
         return False
     if len(a) == len(b):
-        if sum(x != y for x, y in zip(a, b, strict=True)) <= MOST_WRONG:
+        wrong = 0
+        for x, y in zip(a, b, strict=True):
+            wrong += x != y
+            if wrong > MOST_WRONG:
+                break
+        else:
             return True
-        if len(a) >= LEAST_ENDS and a.isalnum() and b.isalnum() and a[:ENDS] == b[:ENDS] and a[-ENDS:] == b[-ENDS:]:
-            return True
+        return len(a) >= LEAST_ENDS and a[:ENDS] == b[:ENDS] and a[-ENDS:] == b[-ENDS:] and a.isalnum() and b.isalnum()
     short = min(len(a), len(b))
     front = next((i for i in range(short) if a[i] != b[i]), short)
     back = next((i for i in range(short - front) if a[-1 - i] != b[-1 - i]), short - front)
