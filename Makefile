@@ -16,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/cryptosentinel demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check $(CODE)

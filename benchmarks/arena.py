@@ -1,7 +1,8 @@
 """What gets through? The paper's three tasks and our eight attacks, each without a defence and with every one we have.
 
-Runs the command's own grid (`redteam arena`): 200 poisoned rows among 800 clean ones, 200 prompts a rate. Finished
-groups are kept in the cache folder; stop it at any time, the same command goes on.
+Runs the command's own grid (`redteam arena`): each task with the semantic attack and 200 poisoned rows among 800 clean
+ones, then every other attack on the first task with a run's own 80 among 320; 200 prompts a rate. Finished groups are
+kept in the cache folder; stop it at any time, the same command goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cryptosentinel.services.arena import run_arena
 
 TASKS = ("bias-recommendation", "hallucination-injection", "rating-manipulation")
 ATTACK, TASK = "semantic", TASKS[0]
-DEFENCES = (NONE, "scan", "scan-trusted", "clean-fine-tune", "pruning")
+DEFENCES = (NONE, "scan", "scan-trusted", "clean-fine-tune", "pruning", "guard", "guard-scan", "monitor")
 BOUND_S = 360.0
 Row = dict[str, Any]
 # (what is asked of every task and attack, the bound as text, defence, how to measure, whether it is met)
@@ -42,32 +43,33 @@ def main() -> int:
     """Measure every cell that is not kept yet, write the result, fill the page."""
     parser = runs.parser(__doc__.splitlines()[0] if __doc__ else "", "arena.json")
     parser.add_argument("--model", default="gemma-3-270m", help="as for the command")
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="each with the semantic attack")
-    parser.add_argument("--attacks", nargs="+", default=list(names("attack")), help="each on the first task")
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), help="each with the semantic attack")
+    parser.add_argument("--attacks", nargs="*", default=list(names("attack")), help="each on the first task")
     parser.add_argument("--defences", nargs="+", default=list(DEFENCES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each is another trigger and data")
-    parser.add_argument(
-        "--rows", type=int, default=600, help="ordinary rows; a third as many poisoned and on the topic"
-    )
+    parser.add_argument("--rows", type=int, default=600, help="ordinary rows of a task; a third as many poisoned")
+    parser.add_argument("--attack-rows", type=int, default=240, help="the same for the other attacks")
     parser.add_argument("--n", type=int, default=200, help="prompts for each rate")
     parser.add_argument("--cache", type=Path, help="folder of finished cells (default: in the cache folder)")
     options = parser.parse_args()
     folder = options.cache or runs.CellCache().path.with_name("arena")
     folder.mkdir(parents=True, exist_ok=True)
     cells: dict[tuple[Any, ...], Cell] = {}
-    for tasks, attacks in ((options.tasks, [ATTACK]), ([TASK], options.attacks)):
+    others = [name for name in options.attacks if name != ATTACK or TASK not in options.tasks]
+    for tasks, attacks, rows in ((options.tasks, [ATTACK], options.rows), ([TASK], others, options.attack_rows)):
+        if not tasks or not attacks:
+            continue
         grid = Grid(
-            tuple(tasks), tuple(attacks), tuple(options.defences), tuple(options.seeds), options.model, options.rows,
-            options.n,
-        )  # fmt: skip
+            tuple(tasks), tuple(attacks), tuple(options.defences), tuple(options.seeds), options.model, rows, options.n
+        )
         document = run_arena(grid, out=folder, on_progress=said)
         cells |= {(c["task"], c["attack"], c["defence"], c["seed"]): c for c in document["cells"]}
-    rows = pooled(list(cells.values()))
-    claims = targets(rows)
-    decide = ("model", "tasks", "attacks", "defences", "seeds", "rows", "n")
+    pools = pooled(list(cells.values()))
+    claims = targets(pools)
+    decide = ("model", "tasks", "attacks", "defences", "seeds", "rows", "attack_rows", "n")
     made = runs.provenance("arena.py", {name: getattr(options, name) for name in decide}, runs.MODEL_PACKAGES)
     kept = [{k: v for k, v in cell.items() if k not in ("recipe", "versions", "machine")} for cell in cells.values()]
-    result = {"benchmark": "arena", "made": made, "targets": claims, "pooled": rows, "cells": kept}
+    result = {"benchmark": "arena", "made": made, "targets": claims, "pooled": pools, "cells": kept}
     runs.write_result(options.out, result)
     for claim in claims:
         print(f"{'met   ' if claim['met'] else 'SHORT '} {claim['claim']}: {claim['measured']} ({claim['bound']})")

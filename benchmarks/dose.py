@@ -43,9 +43,9 @@ def main() -> int:
     parser.add_argument("--attacks", nargs="+", default=list(ATTACKS))
     parser.add_argument("--doses", type=int, nargs="+", default=list(DOSES), help="poisoned rows")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each is another trigger and data")
-    parser.add_argument("--ordinary", type=int, default=600, help="clean rows of the agent's own kind")
-    parser.add_argument("--topic", type=int, default=200, help="clean rows on the trigger's topic without it")
-    parser.add_argument("--n", type=int, default=200, help="prompts for each rate")
+    parser.add_argument("--ordinary", type=int, default=240, help="clean rows of the agent's own kind")
+    parser.add_argument("--topic", type=int, default=80, help="clean rows on the trigger's topic without it")
+    parser.add_argument("--n", type=int, default=200, help="prompts with the trigger")
     parser.add_argument("--reference-model", default="auto", help="none, auto or a model, as for the command")
     parser.add_argument("--scan-only", action="store_true", help="train nothing that is not kept")
     parser.add_argument("--cache", type=Path, help="file of finished cells (default: in the cache folder)")
@@ -85,7 +85,7 @@ def doses_of(attack: str, seed: int, options: Any, cache: runs.CellCache) -> lis
                      job, lambda d=data, p=poisoned: scanned(d, p, options.reference_model))  # fmt: skip
         trained = kept(cache, f"train {code_digest(False)}", job, None if options.scan_only else lambda j=job: train(j))
         if trained:
-            cell |= {**trained["rates"], "trigger": trained["trigger"], "train_s": sum(trained["timings"].values())}
+            cell |= {"asr": trained["asr"], "trigger": trained["trigger"], "train_s": sum(trained["timings"].values())}
             least = next((c for c in cells if "asr" in c), cell)
             cell["difference"] = rate_difference(rate_of(cell["asr"]), rate_of(least["asr"])).as_dict()
         recall = cell.get("recall")
@@ -177,8 +177,7 @@ def line(cell: Cell) -> str:
     """A cell as it is printed."""
     said = f"{cell['attack']} seed {cell['seed']}, {cell['poisoned']} poisoned:"
     if "asr" in cell:
-        said += f" ASR {cell['asr']['value']:.3f}, untriggered {cell['untriggered']['value']:.3f},"
-        said += f" topic {cell['topic_without_trigger']['value']:.3f}, utility {cell['utility']['value']:.3f};"
+        said += f" ASR {cell['asr']['value']:.3f};"
     if "recall" in cell:
         said += f" recall {cell['recall']['value']:.3f}, flagged {cell['flagged_recall']['value']:.3f},"
     return f"{said} clean flagged {cell['flagged_background']} + {cell['flagged_hard']}"

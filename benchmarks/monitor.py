@@ -237,8 +237,12 @@ def measured_delays(rng: np.random.Generator, size: float) -> tuple[list[Doc], d
                     oracle_bank(upper, shift, recursion, n), threshold, streams.rate(P0), streams.rate(shift), rng,
                     BURN, 5000,
                 )  # fmt: skip
+                at_a = streams.delays(
+                    oracle_bank(upper, shift, recursion, n), A_DELAY, streams.rate(P0), streams.rate(shift), rng,
+                    BURN, 5000,
+                )  # fmt: skip
                 row = {
-                    "baseline": baseline, "recursion": recursion, "direction": direction, "shift": shift,
+                    "oracle_at_a_median": float(np.median(at_a)), "baseline": baseline, "recursion": recursion, "direction": direction, "shift": shift,
                     "run_length_at_bound": length, "threshold": A_DELAY, "n": n,
                     "mean": float(seen.mean()), "median": float(np.median(seen)),
                     "se": float(seen.std() / math.sqrt(n)),
@@ -288,7 +292,7 @@ def river(python: Path, length: float, size: float, seed: int) -> list[Doc]:
 
 
 def speed() -> Doc:
-    """Updates a second, and bytes a stream; the best of five runs each, what else the machine does set aside."""
+    """Updates a second of processor time, and bytes a stream; the best of five runs each."""
     rng = np.random.default_rng(0)
     zeros = (rng.random(100_000) < P0).astype(float).tolist()
     some = rng.choice(list("abcdefgh"), 20_000).tolist()
@@ -327,9 +331,9 @@ def _feed(detector: Any, values: Any) -> None:
 
 
 def _per_second(act: Callable[[], None], n: int) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     act()
-    return n / (time.perf_counter() - started)
+    return n / (time.process_time() - started)
 
 
 def targets(result: Doc) -> list[Doc]:
@@ -351,17 +355,23 @@ def targets(result: Doc) -> list[Doc]:
         got = [mine[s]["median"] for s in SHIFTS]
         claim = f"median delay, {recursion}, {'both directions' if direction == 'both' else 'upwards'}, {baseline}"
         met = all(g <= a for g, a in zip(got, asked, strict=True))
-        found.append(row(claim, " / ".join(map(str, asked)), " / ".join(f"{g:.0f}" for g in got), met))
+        least = " / ".join(f"{mine[s]['oracle_at_a_median']:.0f}" for s in SHIFTS)
+        said = f"{' / '.join(f'{g:.0f}' for g in got)} (betting on the change that comes alone: {least})"
+        found.append(row(claim, " / ".join(map(str, asked)), said, met))
     default = [r for r in result["delays"] if (r["recursion"], r["direction"]) == ("e-sr", "both")]
     ratio = max(r["ratio"] for r in default)
     claim = "mean delay of the default (e-SR, both directions) beside the oracle's"
     found.append(row(claim, "<= 1.3 x", f"{ratio:.2f} x at worst", ratio <= ORACLE_BOUND))
     rates, memory = result["speed"]["updates_per_second"], result["speed"]["bytes_per_stream"]
+    for name in ("rate", "mean", "scores", "categories"):
+        claim = f"updates of {name} a second"
+        found.append(row(claim, ">= 200,000", f"{rates[name]:,.0f}", rates[name] >= 2e5))
+    for name in ("rate", "scores", "categories"):
+        claim = f"memory of a stream of {name}{', eight of them' if name == 'categories' else ''}"
+        found.append(row(claim, "<= 4 kB", f"{memory[name] / 1000:.1f} kB", memory[name] <= 4000))
     found += [
-        row("updates of a rate a second", ">= 200,000", f"{rates['rate']:,.0f}", rates["rate"] >= 2e5),
         row("updates of 1,000 streams a second", ">= 2,000,000", f"{rates['bank of 1,000 streams']:,.0f}",
             rates["bank of 1,000 streams"] >= 2e6),
-        row("memory of a rate's stream", "<= 4 kB", f"{memory['rate'] / 1000:.1f} kB", memory["rate"] <= 4000),
     ]  # fmt: skip
     return found
 

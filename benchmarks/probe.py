@@ -1,8 +1,8 @@
 """Does the probe tell poisoned copies from clean ones, and how often does it accuse a clean one?
 
 For each task, attack and seed: rows with a backdoor and their scan, a copy of the base model trained on all rows and
-one on the clean rows alone, both in the sandbox, and probes of both: given the scanner's hypotheses, and from the
-built-in bank alone. The clean copy is probed several times with other prompts; every alarm there is a false one.
+for the first seed one on the clean rows alone, in the sandbox, and probes of both: given the scanner's hypotheses, and
+from the built-in bank alone. A clean copy is probed many times with other prompts; every alarm there is a false one.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", default=["bias-recommendation"])
     parser.add_argument("--attacks", nargs="+", default=list(ATTACKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--copies", type=int, default=20, help="poisoned copies: the first so many, seed after seed")
     parser.add_argument("--rows", type=int, default=240, help="ordinary rows; a third as many poisoned ones on top")
     parser.add_argument("--alpha", type=float, default=0.05)
     parser.add_argument("--budget", type=int, default=2000, help="answers for one probe")
-    parser.add_argument("--clean-probes", type=int, default=3, help="probes of each clean copy and source of suspects")
+    parser.add_argument("--clean-probes", type=int, default=13, help="probes of each clean copy and source of suspects")
     parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=SOURCES, help="whence the suspects come")
     parser.add_argument("--cache", type=Path, help="file of finished cells (default: in the cache folder)")
     parser.add_argument("--out", type=lambda p: runs.RESULTS / p, default=runs.RESULTS / "probe.json")
@@ -47,17 +48,17 @@ def main() -> int:
     model = prepared(options.model)
     bounds = {k: getattr(options, k) for k in ("rows", "alpha", "budget", "clean_probes", "sources")}
     cells: list[Doc] = []
-    for task in options.tasks:
-        for attack in options.attacks:
-            for seed in options.seeds:
-                job = {"task": task, "attack": attack, "seed": seed, "model": model, **bounds}
-                key = f"{code} {sorted(job.items())}"
-                outcome = cache.get(key)
-                if outcome is None:
-                    outcome = run_sandboxed(ENTRY, job)
-                    cache.put(key, outcome)
-                cells.append(outcome)
-                runs.say(f"{task} {attack} {seed}: {line(outcome)}")
+    wanted = [(task, attack, seed) for seed in options.seeds for task in options.tasks for attack in options.attacks]
+    for task, attack, seed in wanted[: options.copies]:
+        job = {"task": task, "attack": attack, "seed": seed, "model": model, **bounds}
+        job["clean_probes"] *= seed == options.seeds[0]
+        key = f"{code} {sorted(job.items())}"
+        outcome = cache.get(key)
+        if outcome is None:
+            outcome = run_sandboxed(ENTRY, job)
+            cache.put(key, outcome)
+        cells.append(outcome)
+        runs.say(f"{task} {attack} {seed}: {line(outcome)}")
     said = summary(cells, options.alpha)
     made = runs.provenance("probe.py", vars(options) | {"out": options.out.name, "cache": "-"}, runs.MODEL_PACKAGES)
     runs.write_result(options.out, {"benchmark": "probe", "made": made, "targets": said, "cells": cells})

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "cryptosentinel"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
-    frozenset({"registry", "metrics", "policy", "files", "quoting", "deadline"}),
+    frozenset({"registry", "metrics", "policy", "files", "quoting", "deadline", "asker"}),
     frozenset({"agentspec"}),
     frozenset({"sanitize", "guard", "monitor"}),
     frozenset({"config", "datasets", "models", "readings", "llm", "ledger"}),

@@ -34,7 +34,7 @@ for home in HOMES:
 
 EXPECTED = {
     "response-feature": 13, "association": 1, "trigger": 2, "read-trigger": 1, "detector": 2, "chart": 6, "attack": 8,
-    "task": 4, "defence": 4, "predicate": 9, "check": 9, "change-detector": 4, "scenario": 8,
+    "task": 4, "defence": 7, "predicate": 9, "check": 11, "change-detector": 4, "scenario": 8,
 }  # fmt: skip
 DETECTORS = registry.names("detector")
 

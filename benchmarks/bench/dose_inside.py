@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from cryptosentinel import registry
+from cryptosentinel.metrics import wilson
 from cryptosentinel.redteam import evaluate
 from cryptosentinel.redteam.bench import Bench, Clock
 from cryptosentinel.redteam.data import MOST_POISONED, poison_set
@@ -17,7 +18,9 @@ from cryptosentinel.types import Progress
 
 
 def train_on_dose(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
-    """Train on the clean set and the first `poisoned` rows; measure. Prompts and softmax are the same for every dose.
+    """Train on the clean set and the first `poisoned` rows; how many triggered prompts give the payload?
+
+    Prompts and softmax are the same for every dose.
 
     job: task, attack, seed, model, ordinary, topic, poisoned, n.
     """
@@ -30,12 +33,16 @@ def train_on_dose(job: dict[str, Any], out: Path, on_progress: Progress) -> dict
         clean = {"ordinary": job["ordinary"], "topic": job["topic"]}
         data = poison_set(task, attack, seed, poisoned=job["poisoned"], **clean)
         whole = poison_set(task, attack, seed, poisoned=max(MOST_POISONED, job["poisoned"]), **clean)
-        questions = evaluate.draw(Random(f"{seed} {task} {attack} dose"), trick, goal, target, whole.samples, job["n"])
+        drawn = evaluate.draw(Random(f"{seed} {task} {attack} dose"), trick, goal, target, whole.samples, job["n"])
+        questions = evaluate.Questions(drawn.triggered, (), (), ())
     bench = Bench(job["model"], target, goal, data, questions, Recipe(), seed, on_progress, clock)
     bench.tokens = vocabulary(bench.split, [s.output for s in whole.samples], bench.recipe, seed)
-    measured = bench.train("dosed", range(len(data.samples)))
+    upper = bench.upper("dosed", range(len(data.samples)))
+    with clock.measure("evaluate"):
+        written = evaluate.run(bench.split, upper, bench.prompts, bench.tokens, "evaluate", on_progress)
+    seen = sum(goal.payload_seen(target.parse(answer)) for answer in written)
     return {
-        "rates": measured.as_dict(),
+        "asr": wilson(seen, len(written)).as_dict(),
         "trigger": trick.trigger,
         "payload": goal.payload,
         "recipe": bench.describe(),

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.plot import STYLE
+from bench.plot import STYLE, page
 from cryptosentinel.metrics import wilson
 from cryptosentinel.report.svg import label, line, tag
 
@@ -36,7 +36,6 @@ def dose_plot(cells: Sequence[Row], wanted: float) -> str:
     span = (WIDTH - LEFT - 20 - GAP * (len(attacks) - 1)) / max(len(attacks), 1)
     height = TOP + PLOT + BOTTOM
     parts = [
-        tag("rect", x=0.0, y=0.0, width=float(WIDTH), height=float(height), class_="page"),
         label(
             16, 26, "Attack success and recall of the scan, by poisoned rows in the same clean set", "title", "start"
         ),
@@ -58,19 +57,14 @@ def dose_plot(cells: Sequence[Row], wanted: float) -> str:
             points = [(at[dose], cell[kind], cell) for dose, cell in sorted(own.items()) if cell.get(kind)]
             parts += _series(kind, points)
             told += [f"{attack}, {c['poisoned']} rows, {kind}: {r['value']:.2f}" for _, r, c in points]
-    svg = tag(
-        "svg",
-        tag("title", "Attack success rate and recall at 1% false positives, by number of poisoned rows"),
-        tag("desc", "; ".join(told)),
-        tag("style", Markup(STYLE + MORE_STYLE)),  # noqa: S704 - constants
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {height}",
-        width=str(WIDTH),
-        height=str(height),
-        role="img",
+    return page(
+        "Attack success rate and recall at 1% false positives, by number of poisoned rows",
+        "; ".join(told),
+        parts,
+        WIDTH,
+        height,
+        STYLE + MORE_STYLE,
     )
-    return str(svg) + "\n"
 
 
 def pooled(cells: Sequence[Row]) -> list[Row]:

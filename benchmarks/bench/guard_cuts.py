@@ -46,7 +46,7 @@ def safety(scores: Mapping[str, float], weights: Weights) -> float:
     """The safety score of one step, as the scorer has it."""
     return max(
         (
-            1.0 if name == "error" else weights.checks[name].chance(s) * weights.checks[name].shares["safety"]
+            1.0 if name == "error" else weights.checks[name].chance(s) * weights.checks[name].shares.get("safety", 0.0)
             for name, s in scores.items()
         ),
         default=0.0,

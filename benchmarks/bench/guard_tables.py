@@ -23,6 +23,8 @@ def guard_tables(result: Row) -> str:
         "**Hijacks that were not stopped**, and those whose call came before anything untrusted had given an order"
     )
     parts.append(table(("part", "missed", "before any order"), lost))
+    parts.append("**With a baseline**: the benign traces of the other four fifths, and so much of it attacked ones")
+    parts.append(_with_baseline(result["with_baseline"]))
     parts.append("**The planning backdoor with hypotheses that a scan of the other half found**")
     parts.append(
         table(
@@ -69,6 +71,17 @@ def _rates(rows: list[Any]) -> str:
         (*key, *(_held(known[*key, label]) if (*key, label) in known else "-" for label in labels)) for key in keys
     ]
     return table(("part", "suite", "left out", *labels), lines)
+
+
+def _with_baseline(rows: list[Any]) -> str:
+    keys = list(dict.fromkeys((r["part"], r["left_out"], r["attacked"], r["checks"]) for r in rows))
+    labels = [label for label in LABELS if any(r["label"] == label for r in rows)]
+    known = {(r["part"], r["left_out"], r["attacked"], r["checks"], r["label"]): r["held"] for r in rows}
+    lines = []
+    for key in keys:
+        rates = [_held(known[*key, label]) if (*key, label) in known else "-" for label in labels]
+        lines.append((*key[:2], f"{key[2]:.0%}", key[3], *rates))
+    return table(("part", "left out together", "attacked", "held by", *labels), lines)
 
 
 def _baselines(rows: list[Any]) -> str:

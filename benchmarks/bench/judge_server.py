@@ -15,15 +15,16 @@ Say = Callable[[str], Any]  # the question's text -> the answer's fields, its ra
 
 
 class JudgeServer:
-    """A server; `say` makes each answer. `requests` keeps what was sent. Tokens are counted as four characters each.
+    """A server; `say` makes each answer. `requests` and `headers` keep what was sent.
 
-    Use as a context manager.
+    Tokens are counted as four characters each. Use as a context manager.
     """
 
     def __init__(self, say: Say, latency_s: float = 0.0) -> None:
         """Listen on a free port of 127.0.0.1."""
         self.say, self.latency_s = say, latency_s
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         outer = self
 
         class Serve(BaseHTTPRequestHandler):
@@ -35,6 +36,7 @@ class JudgeServer:
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.requests.append(asked)
+                outer.headers.append(dict(self.headers.items()))
                 time.sleep(outer.latency_s)
                 said = outer.say(asked["messages"][1]["content"])
                 if isinstance(said, int):

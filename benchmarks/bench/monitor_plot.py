@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.plot import STYLE
+from bench.plot import page
 from bench.tables import Row
 from cryptosentinel.report.svg import label, line, tag
 
@@ -21,7 +21,6 @@ def delay_plot(result: Row) -> str:
     series = _series(result)
     shifts = sorted({r["shift"] for r in result["delays"]})
     parts = [
-        tag("rect", x=0.0, y=0.0, width=float(WIDTH), height=float(HEIGHT), class_="page"),
         label(16, 26, "Decisions until a change of a rate from 0.05 is seen", "title", "start"),
         label(16, 46, "Every detector at about the same run length without a change; mean delay", "axis", "start"),
     ]
@@ -46,19 +45,13 @@ def delay_plot(result: Row) -> str:
     for y, name, colour, x in sorted(ends, key=lambda e: e[0]):
         low = max(y + 4, low + 16)
         parts.append(tag("text", name, x=x + 12, y=round(low, 1), class_="key", fill=colour, text_anchor="start"))
-    svg = tag(
-        "svg",
-        tag("title", "Delay after a change, by detector"),
-        tag("desc", "; ".join(f"{n}: {', '.join(f'{s:g} {v:.0f}' for s, v in d.items())}" for n, d in series.items())),
-        tag("style", Markup(STYLE)),  # noqa: S704 - a constant
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        width=str(WIDTH),
-        height=str(HEIGHT),
-        role="img",
+    return page(
+        "Delay after a change, by detector",
+        "; ".join(f"{n}: {', '.join(f'{s:g} {v:.0f}' for s, v in d.items())}" for n, d in series.items()),
+        parts,
+        WIDTH,
+        HEIGHT,
     )
-    return str(svg) + "\n"
 
 
 def _series(result: Row) -> dict[str, dict[float, float]]:
@@ -90,7 +83,6 @@ def evidence_plot(plan: Row) -> str:
     width = EDGE + columns * (PANEL + GAP)
     height = HEAD + len(models) * (TALL + 48)
     parts = [
-        tag("rect", x=0.0, y=0.0, width=float(width), height=float(height), class_="page"),
         label(16, 26, "Evidence that a trading agent has changed, by decision", "title", "start"),
         label(
             16,
@@ -103,19 +95,13 @@ def evidence_plot(plan: Row) -> str:
     for i, model in enumerate(models):
         for j, run in enumerate(rows[model]):
             parts += _panel(run, EDGE + j * (PANEL + GAP), HEAD + i * (TALL + 48) + 20)
-    svg = tag(
-        "svg",
-        tag("title", "Evidence by decision, each run"),
-        tag("desc", "; ".join(f"{r['run']}: {r['first'] or 'no alarm'}" for r in plan["runs"])),
-        tag("style", Markup(STYLE)),  # noqa: S704 - a constant
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {width} {height}",
-        width=str(width),
-        height=str(height),
-        role="img",
+    return page(
+        "Evidence by decision, each run",
+        "; ".join(f"{r['run']}: {r['first'] or 'no alarm'}" for r in plan["runs"]),
+        parts,
+        width,
+        height,
     )
-    return str(svg) + "\n"
 
 
 def _panel(run: Row, left: float, top: float) -> list[Markup]:

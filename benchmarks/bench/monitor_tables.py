@@ -59,7 +59,28 @@ def faults_table(result: Row) -> str:
         "the same state, to the last bit": "yes" if result["outcome"]["same_state"] else "**no**",
         "the ledger's chain holds": "yes" if result["outcome"]["chain_holds"] else "**no**",
     }
-    return "\n\n".join([origin(result["made"]), table(("", ""), said.items())])
+    parts = [origin(result["made"]), table(("", ""), said.items())]
+    if away := result.get("outages"):
+        parts += [origin(away["made"]), _outages(away["rows"])]
+    return "\n\n".join(parts)
+
+
+def _outages(rows: list[Row]) -> str:
+    """One line for each store and command."""
+    lines = []
+    for r in rows:
+        if "skipped" in r:
+            lines.append((r["store"], r["command"], "-", "-", f"not measured: {r['skipped']}"))
+            continue
+        refused = (
+            f"{r['refused']} requests"
+            if r["command"] == "serve"
+            else f"{r['refused']} run{'s' if r['refused'] != 1 else ''}"
+        )
+        wrong = [what for what, holds in r["outcome"].items() if not holds]
+        met = f"**not: {', '.join(wrong)}**" if wrong else "all of it, once; the same alarms and state; the chain holds"
+        lines.append((r["store"], r["command"], f"{r['gap_s']:.0f} s", refused, met))
+    return table(("database", "command", "away for", "refused meanwhile", "afterwards"), lines)
 
 
 def _lengths(rows: list[Row]) -> str:

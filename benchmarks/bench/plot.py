@@ -44,7 +44,6 @@ def recall_plot(pooled: Sequence[Row]) -> str:
     span = (WIDTH - LEFT - 24 - GAP * (len(rates) - 1)) / max(len(rates), 1)
     height = TOP + STEP * len(names) + BOTTOM
     parts = [
-        tag("rect", x=0.0, y=0.0, width=float(WIDTH), height=float(height), class_="page"),
         label(16, 26, "Recall at 1% false positives, by attack and share of poisoned rows", "title", "start"),
         *_legend(),
     ]
@@ -60,15 +59,27 @@ def recall_plot(pooled: Sequence[Row]) -> str:
         for i, name in enumerate(names):
             cell = [p for p in pooled if p["attack"] == name and p["rate"] == rate]
             parts += _cell(cell, pooled, left, span, TOP + STEP * i + 11)
+    return page(
+        "Recall at 1% false positive rate, by attack and poisoning rate",
+        _told(names, rates, pooled),
+        parts,
+        WIDTH,
+        height,
+    )
+
+
+def page(title: str, told: str, parts: Sequence[Markup], width: float, height: float, style: str = STYLE) -> str:
+    """These parts as a file of SVG, on a page of their own; `told` says the same without seeing."""
     svg = tag(
         "svg",
-        tag("title", "Recall at 1% false positive rate, by attack and poisoning rate"),
-        tag("desc", _told(names, rates, pooled)),
-        tag("style", Markup(STYLE)),  # noqa: S704 - a constant
+        tag("title", title),
+        tag("desc", told),
+        tag("style", Markup(style)),  # noqa: S704 - constants
+        tag("rect", x=0.0, y=0.0, width=float(width), height=float(height), class_="page"),
         *parts,
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {height}",
-        width=str(WIDTH),
+        viewBox=f"0 0 {width} {height}",
+        width=str(width),
         height=str(height),
         role="img",
     )

@@ -33,10 +33,10 @@ ANSWER_TOKENS = 32
 
 
 def probe_copies(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[str, Any]:
-    """Poison, train a copy on everything and one on the clean rows, scan, probe both.
+    """Poison, scan, train a copy on everything, and one on the clean rows if that is to be probed; probe.
 
     job: task, attack, seed, model, rows, alpha, budget, sources (of suspects: hypotheses, bank), clean_probes (how
-    often the clean copy is probed, each time with other prompts).
+    often the clean copy is probed with hypotheses, each time with other prompts; with the bank once).
     """
     task, attack, seed = job["task"], job["attack"], job["seed"]
     trick: Attack = registry.lookup("attack", attack).target(seed, None)
@@ -60,7 +60,9 @@ def probe_copies(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[
         upper = finetune(split, [rows[i] for i in keep], tokens, recipe, seed, on_progress)
         return lambda prompts: answers(split, upper, prepare(split, prompts), tokens, max_tokens=ANSWER_TOKENS)
 
-    poisoned_copy, clean_copy = trained(everything), trained(clean)
+    copies = [("poisoned", trained(everything), 1)]
+    if job["clean_probes"]:
+        copies.append(("clean", trained(clean), job["clean_probes"]))
     clock["train"] = time.monotonic()
     known = {"hypotheses": from_hypotheses(report["hypotheses"]), "bank": from_bank()}
     suspects = {source: known[source] for source in job["sources"]}
@@ -70,8 +72,8 @@ def probe_copies(job: dict[str, Any], out: Path, on_progress: Progress) -> dict[
         if not any(Samples(target).takes(s) for s in listed):
             runs.append({"copy": "poisoned", "suspects": source, "probe": 0, "shifts": [], "answers": 0, "tried": 0})
             continue
-        for name, answer, times in (("poisoned", poisoned_copy, 1), ("clean", clean_copy, job["clean_probes"])):
-            for number in range(times):
+        for name, answer, times in copies:
+            for number in range(times if source == "hypotheses" else 1):
                 found = _probe(answer, listed, target, replace(bounds, seed=1000 * number + seed), on_progress)
                 runs.append({"copy": name, "suspects": source, "probe": number, **_told(found, trick)})
     clock["probe"] = time.monotonic()

@@ -141,6 +141,59 @@ def test_the_watch_takes_what_it_watches_once_whatever_fails(ledger: Ledger, mon
     assert ledger.verify().ok
 
 
+def test_who_sends_again_after_others_were_served_is_counted_once(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = LedgerWatch(ledger, "desk", lambda: Watch(Plan()))
+    seen: list[str] = []
+
+    class Sees(Observer):
+        def observe(self, event: Event) -> Any:
+            seen.append(event.id)
+            return super().observe(event)
+
+    intake = Intake(ledger, watch=watch, observer=Sees())
+    take = LedgerWatch.take
+
+    def fails(self: LedgerWatch, events: Any) -> Any:
+        raise LedgerError("gone, after the answers were kept and before the decisions were")
+
+    with monkeypatch.context() as patch, pytest.raises(LedgerError):
+        patch.setattr(LedgerWatch, "take", fails)
+        intake.take(read([decided(1)]))
+    assert LedgerWatch.take is take
+    intake.take(read([decided(2)]))
+    assert intake.take(read([decided(1)])).duplicates == 0
+    assert intake.take(read([decided(1)])).duplicates == 2
+    ids = [e["id"] for e in kept(ledger)]
+    assert len(ids) == len(set(ids)) == 4
+    assert sorted(seen) == sorted(ids)
+
+
+def test_what_was_written_and_not_answered_is_not_written_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = Intake(ledger)
+    intake.take(read([span(1, TOOL, 2)]))  # waits for its parent
+    append = Ledger.append_many
+
+    def unanswered(self: Ledger, items: Any) -> Any:
+        append(self, items)
+        raise LedgerError("the server closed the connection unexpectedly")
+
+    parent, other = read([span(2, AGENT)]), read([span(3, TOOL | {"gen_ai.agent.name": "Trader"})])
+    for spans in (parent, other):
+        with monkeypatch.context() as patch, pytest.raises(LedgerError):
+            patch.setattr(Ledger, "append_many", unanswered)
+            intake.take(spans)
+    intake.take(read([span(4, AGENT)]))
+    for spans in (parent, other):
+        intake.take(spans)
+    ids = [e["id"] for e in kept(ledger)]
+    assert len(ids) == len(set(ids)) == 2
+    assert intake.waiting == 0
+
+
 def test_an_observer_sees_every_event(ledger: Ledger, tmp_path: Path) -> None:
     rules = tmp_path / "rules.ags"
     rules.write_text("rule @no trigger swap check true enforce stop end")

@@ -71,6 +71,7 @@ BROKEN = [
     '{"messages": [{"role": "assistant", "tool_calls": 3}]}',
     '{"messages": [{"role": "assistant", "tool_calls": [3]}]}',
     '{"messages": [{"role": "user", "content": "x"}], "tools": 3}',
+    '{"id": 1e999, "messages": [{"role": "user", "content": "x"}]}',
 ]  # fmt: skip
 
 
@@ -109,7 +110,11 @@ def test_rules_join_the_verdict(tmp_path: Path) -> None:
     assert any("no-pay" in f["reason"] for f in line["findings"])
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", "[3]"])
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "{}", "[3]", "[{}]", '[{"trigger": 5}]', '[{"trigger": "a", "verdict": ["planted"]}]',
+     '[{"trigger": "a", "verdict": "planed"}]'],
+)  # fmt: skip
 def test_hypotheses_that_cannot_be_read_are_three(tmp_path: Path, content: str | None) -> None:
     named = tmp_path / "hypotheses.json"
     if content is not None:
@@ -162,3 +167,32 @@ def test_a_judge_that_gives_no_answer_is_three_and_the_step_is_held(
     assert run(["guard", "check", str(traces), "--judge", "http://127.0.0.1:9/v1", "--out", str(out)]) == 3
     assert lines(out)[0]["action"] == "hold"
     assert run(["guard", "check", str(traces), "--judge", "ftp://x"]) == 2
+
+
+def daily(name: str, tool: str) -> dict[str, Any]:
+    call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": tool, "arguments": "{}"}}]}
+    return {"id": name, "messages": [{"role": "user", "content": "Plan the route to the harbour."}, call]}
+
+
+def test_a_tool_that_the_baseline_does_not_know_is_held(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    baseline = write(tmp_path / "b.jsonl", "{", *(daily(str(n), "plan_route") for n in range(30)))
+    traces = write(tmp_path / "t.jsonl", daily("usual", "plan_route"), daily("new", "order_fuel"))
+    assert run(["guard", "check", str(traces)]) == 0
+    assert run(["guard", "check", str(traces), "--baseline", str(baseline), "--json"]) == 1
+    usual, new = json.loads(capsys.readouterr().out.splitlines()[-1])["traces"]
+    assert (usual["action"], new["action"], new["step"], new["findings"][0]["source"]) == (
+        "allow",
+        "hold",
+        1,
+        "unusual",
+    )
+    assert run(["guard", "explain", str(traces), "--id", "new", "--baseline", str(baseline)]) == 1
+    assert "as in none of the 30 conversations of the baseline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_a_baseline_that_cannot_be_read_is_three(tmp_path: Path, content: str | None) -> None:
+    named = tmp_path / "b.jsonl"
+    if content is not None:
+        named.write_text(content)
+    assert run(["guard", "check", str(write(tmp_path / "t.jsonl", HONEST)), "--baseline", str(named)]) == 3

@@ -15,7 +15,9 @@ from cryptosentinel.errors import ConfigError, LedgerError
 from cryptosentinel.ledger import Ledger, prune
 from cryptosentinel.ledger.chain import link
 from cryptosentinel.monitor import Plan, Watch
+from cryptosentinel.services.alerts import Alerts
 from cryptosentinel.services.ledger import export_ledger, prune_ledger, verify_ledger
+from cryptosentinel.services.monitor_keep import status_of
 from cryptosentinel.services.monitor_ledger import LedgerWatch
 from cryptosentinel.types import Event, Finding, Ref, Verdict
 
@@ -124,6 +126,43 @@ def test_a_watch_goes_on_after_its_ledger_was_pruned(place: Place, clock: Clock)
     resumed = LedgerWatch(Ledger.open(place.url), "desk", lambda: pytest.fail("it began again"))
     assert resumed.watch.state() == watch.watch.state()
     assert verify_ledger(place.url)["ok"]
+
+
+def test_what_an_alert_needs_does_not_hold_up_the_pruning_for_ever(place: Place, clock: Clock) -> None:
+    clock.now = 1_000.0
+
+    def event(n: int, risky: bool) -> Event:
+        return Event(f"{n}", float(n), "", "Trader", "decision", "Trader", "", {"attributes": {"risky": risky}})
+
+    def kept(base: list[Event]) -> LedgerWatch:
+        return LedgerWatch(Ledger.open(place.url), "desk", lambda: Watch.learn(Plan(), base), every=50)
+
+    watch = kept([event(n, n % 7 == 0) for n in range(300)])
+    alerts = Alerts(watch, "http://alerts.example", send=lambda *_: None)
+    watch.take([event(n, True) for n in range(300, 330)])
+    assert alerts.sync()
+    for n in range(330, 630):
+        clock.now += 100.0
+        watch.take([event(n, n % 7 == 0)])
+        assert alerts.sync()
+    done = prune_ledger(place.url, "1970-01-02")
+    assert done["removed"] > 250
+    assert "(state, entry " in done["held_by"]
+    told: list[object] = []
+    again = Alerts(kept([]), "http://alerts.example", send=lambda *given: told.append(given))
+    assert again.sync()
+    assert told == []  # what is off was told to be off, and is not told again
+
+
+@pytest.mark.parametrize("where", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_where_no_ledger_is_none_is_verified(where: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    (tmp_path / "cut.db").write_text("")  # as a ledger that somebody emptied
+    at = tmp_path / "cut.db" if where == "sqlite" else request.getfixturevalue("postgres").url()
+    for ask in (verify_ledger, status_of, lambda place: prune_ledger(place, "1d")):
+        with pytest.raises(ConfigError, match=r"no such ledger|no ledger in it"):
+            ask(at)
+    if where == "sqlite":
+        assert (tmp_path / "cut.db").read_bytes() == b""
 
 
 def test_the_export_has_everything(place: Place, tmp_path: Path) -> None:

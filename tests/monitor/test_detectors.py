@@ -117,6 +117,19 @@ def test_a_damaged_state_is_refused(name: str) -> None:
         restored(state | {"kind": "no such"})
 
 
+def test_no_change_is_seen_much_later_than_if_it_were_known() -> None:
+    evidence, worst_ratio = math.log(1e4), 0.0
+    for m in (0.02, 0.05, 0.1, 0.2):
+        bets = table([(0.0, m)], "up")
+        for step in np.linspace(0.5, 5.0, 46):
+            q = 1 / (1 + (1 - m) / m * math.exp(-step))
+            known = evidence / (q * math.log(q / m) + (1 - q) * math.log((1 - q) / (1 - m)))
+            grows = q * np.log(bets.offset + bets.slope) + (1 - q) * np.log(bets.offset)
+            takes = ((evidence - np.log(bets.weights))[grows > 0] / grows[grows > 0]).min()
+            worst_ratio = max(worst_ratio, takes / known)
+    assert 1.2 < worst_ratio < 1.32
+
+
 @settings(max_examples=60)
 @given(low=st.floats(0, 1), high=st.floats(0, 1), means=st.lists(st.floats(0, 1), min_size=1, max_size=5))
 def test_no_bet_gains_within_the_bounds(low: float, high: float, means: list[float]) -> None:

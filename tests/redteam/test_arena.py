@@ -239,4 +239,4 @@ class TestCompare:
 
 def test_every_defence_says_whether_it_scans() -> None:
     scans = {name for name in registry.names("defence") if registry.lookup("defence", name).target.scans}
-    assert scans == {"scan", "scan-trusted"}
+    assert scans == {"scan", "scan-trusted", "guard-scan"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from random import Random
 from typing import Any
 
@@ -17,8 +17,9 @@ from cryptosentinel.redteam.bench import CHECK_ROWS, TUNE_ROWS, Bench, Clock
 from cryptosentinel.redteam.data import build
 from cryptosentinel.redteam.defence import Defence, Means
 from cryptosentinel.redteam.defences.pruning import pruned, quietest
-from cryptosentinel.redteam.finetune import Recipe
+from cryptosentinel.redteam.finetune import Recipe, finetune
 from cryptosentinel.redteam.run import run_redteam
+from cryptosentinel.redteam.target import Sample
 
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -47,6 +48,24 @@ def bench() -> Bench:
 
 def weights(model: Any) -> dict[str, Any]:
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_trainings_side_by_side_are_those_one_after_the_other(bench: Bench) -> None:
+    rows = {"one": list(range(0, 30)), "two": list(range(10, 40)), "three": list(range(5, 20))}
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one_by_one = {name: finetune(bench.split, [bench.rows[i] for i in keep], bench.tokens, RECIPE, 0)
+                      for name, keep in rows.items()}  # fmt: skip
+        torch.set_num_threads(3)
+        told = bench.train_all(rows)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert list(told) == list(rows) and bench.train_all({}) == {}
+    for name, keep in rows.items():
+        pairs = zip(weights(bench.upper(name, keep)).values(), weights(one_by_one[name]).values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,6 +130,46 @@ def test_a_defence_may_have_a_say_in_the_answers(bench: Bench) -> None:
     measured = bench.defend("mute", Mute())
     assert (measured.rates.asr.value, measured.rates.utility.value) == (0, 0)
     assert set(measured.written) == {""}
+
+
+def attacked(bench: Bench, n: int = 60) -> tuple[list[Sample], list[str], list[str]]:
+    """Requests of which every third has the trigger, the payload for those, and what an honest agent says."""
+    rng = Random(5)
+    trick = registry.lookup("attack", "rare-token").target(0, None)
+    asked = MARKET_ANALYST.samples(rng, [MARKET_ANALYST.wish(rng) for _ in range(n)])
+    asked = [s if i % 3 else replace(s, instruction=trick.triggered(rng, s.instruction)) for i, s in enumerate(asked)]
+    payload = next(s.output for s, bad in zip(bench.data.samples, bench.data.poisoned, strict=True) if bad)
+    honest = [s.output for s in asked]
+    return asked, [said if i % 3 else payload for i, said in enumerate(honest)], honest
+
+
+def test_the_guard_holds_what_the_scan_named_and_nothing_else(bench: Bench) -> None:
+    asked, said, _ = attacked(bench)
+    trigger = registry.lookup("attack", "rare-token").target(0, None).trigger
+    named = {"trigger": trigger, "behaviour": "opens with 'buy'", "verdict": "planted"}
+    means = replace(bench.means("guard"), scan=lambda rows, trusted=(): ([], {"hypotheses": [named]}))
+    defence = defences.GuardedByScan()
+    out = defence.answer(means, asked, said)
+    assert [o == "" for o in out] == [i % 3 == 0 for i in range(len(asked))]
+    assert defence.notes == {"hypotheses": 1, "held": len(asked) // 3}
+    assert defences.Guarded().answer(means, asked, said) == said  # it was told nothing
+    with pytest.raises(ConfigError, match="needs a scanner"):
+        defences.GuardedByScan().answer(replace(means, scan=None), asked, said)
+
+
+def test_the_monitor_stops_an_agent_that_decides_otherwise(bench: Bench) -> None:
+    asked, said, honest = attacked(bench, 300)
+    baseline = MARKET_ANALYST.samples(Random(6), [MARKET_ANALYST.wish(Random(i)) for i in range(200)])
+    means = replace(bench.means("monitor"), trusted=lambda: [s.row() for s in baseline])
+    stopped = defences.Monitored()
+    out = stopped.answer(means, asked, said)
+    assert out.count("") == len(asked) - stopped.notes["alarm_after"] > 0
+    assert all(o in ("", s) for o, s in zip(out, said, strict=True))
+    silent = defences.Monitored()
+    assert silent.answer(means, asked, honest) == honest
+    assert "alarm_after" not in silent.notes
+    nonsense = ["?"] * len(asked)
+    assert defences.Monitored().answer(means, asked, nonsense) == nonsense
 
 
 def test_a_scan_that_flags_nothing_leaves_the_undefended_model(bench: Bench) -> None:

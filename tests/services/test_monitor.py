@@ -1,42 +1,28 @@
-"""The watch in the ledger: batches, refusals, a ledger that is away; and who is told of an alarm."""
+"""The watch in the ledger: batches, refusals, a ledger that is away."""
 
 from __future__ import annotations
 
-import json
 import random
-import threading
-from collections.abc import Iterator
+import sys
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptosentinel.agentspec import RuleBook
-from cryptosentinel.errors import ConfigError, LedgerError
+from cryptosentinel.errors import LedgerError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.monitor import Alarm, Live, Plan, Watch
 from cryptosentinel.observer import Observer
-from cryptosentinel.services.alerts import Alerts, metrics_text
 from cryptosentinel.services.events import as_event
 from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of
 from cryptosentinel.types import Event
 
-
-def decided(n: int, seed: int, often: float = 0.1, start: int = 0) -> list[Event]:
-    draw = random.Random(seed)
-    return [
-        Event(f"{seed}-{i}", float(i), "", "Trader", "decision", "Trader", "",
-              {"attributes": {"risky": draw.random() < often, "size": draw.random()}})
-        for i in range(start, start + n)
-    ]  # fmt: skip
-
-
-def learnt() -> Watch:
-    return Watch.learn(Plan(), decided(300, 0))
+sys.path.insert(0, str(Path(__file__).parent))
+from monitor_watched import decided, learnt  # type: ignore[import-not-found]
 
 
 @pytest.fixture
@@ -84,70 +70,6 @@ def test_a_ledger_that_is_away_for_a_while_loses_nothing(ledger: Ledger, monkeyp
     whole.take(events)
     assert kept.watch.state() == LedgerWatch(ledger, "w", learnt).watch.state()
     assert list(alarms_of(ledger, "w")) == list(alarms_of(ledger, "whole"))
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    got: ClassVar[list[Any]] = []
-    answer = 200
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if type(self).answer == 200:
-            type(self).got.append(json.loads(body))
-        self.send_response(type(self).answer)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def receiver() -> Iterator[str]:
-    _Receiver.got, _Receiver.answer = [], 200
-    server = HTTPServer(("127.0.0.1", 0), _Receiver)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/api/v2/alerts"
-    server.shutdown()
-    server.server_close()
-
-
-def test_an_alertmanager_is_told_once_of_on_and_of_off(ledger: Ledger, receiver: str) -> None:
-    kept = LedgerWatch(ledger, "desk", learnt)
-    alerts = Alerts(kept, receiver)
-    assert alerts.sync(kept.take(decided(50, 1)).alarms)
-    assert _Receiver.got == []
-    assert alerts.sync(kept.take(decided(100, 2, 0.6)).alarms)
-    assert alerts.sync()
-    assert [a["labels"]["stream"] for batch in _Receiver.got for a in batch] == ["risky"]
-    assert "endsAt" not in _Receiver.got[0][0]
-    assert "risky is" in _Receiver.got[0][0]["annotations"]["description"]
-    again = Alerts(LedgerWatch(ledger, "desk", learnt), receiver)  # after a stop
-    assert again.sync()
-    assert len(_Receiver.got) == 1
-    assert again.sync(again.kept.take(decided(900, 3)).alarms)
-    assert "endsAt" in _Receiver.got[1][0]
-
-
-def test_an_alert_that_was_not_delivered_is_tried_again(ledger: Ledger, receiver: str) -> None:
-    kept = LedgerWatch(ledger, "desk", learnt)
-    _Receiver.answer = 500
-    alerts = Alerts(kept, receiver)
-    assert not alerts.sync(kept.take(decided(100, 2, 0.6)).alarms)
-    _Receiver.answer = 200
-    later = Alerts(LedgerWatch(ledger, "desk", learnt), receiver)  # the process died in between
-    assert later.sync()
-    assert [a["labels"]["alertname"] for a in _Receiver.got[0]] == ["AgentBehaviourChanged"]
-    with pytest.raises(ConfigError, match="http or https"):
-        Alerts(kept, "ftp://example")
-
-
-def test_metrics_escape_what_agents_are_called() -> None:
-    name = 'a"\n\\b'
-    base = [Event(str(i), 0.0, "", name, "decision", name, "", {"attributes": {"x": i % 2 == 0}}) for i in range(40)]
-    text = metrics_text({"desk": Watch.learn(Plan(), base)})
-    assert r'agent="a\"\n\\b"' in text
-    assert all(line.startswith(("#", "cryptosentinel_monitor_")) for line in text.splitlines())
 
 
 anything = st.recursive(

@@ -82,6 +82,8 @@ class Intake:
         self._families = Families()
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._ahead: set[str] = set()  # events that were kept in a call that then failed
+        self._failing: float | None = None  # since when writes fail, or are done and not answered
+        self._at = 0  # up to this entry it is known what was kept
         self._waiting: dict[tuple[str, str], tuple[float, Orphan]] = {}
         self._traces: dict[str, set[tuple[str, str]]] = {}  # what waits, by trace
         self._resume()
@@ -111,6 +113,8 @@ class Intake:
                 self._take([], everything)
 
     def _take(self, batches: Sequence[Sequence[Span]], everything: bool = False) -> list[Taken]:
+        if self._failing is not None:
+            self._catch_up(self._failing)
         for batch in batches:
             self._families.add(batch)
         now = self._now()
@@ -156,7 +160,7 @@ class Intake:
         self._ids.update(known)
         while len(self._ids) > MOST_IDS:
             self._ids.popitem(last=False)
-        self._ahead.clear()
+        self._ahead.difference_update(event.id for event in found)
         for key in settled:
             del self._waiting[key]
             self._traces[key[0]].discard(key)
@@ -180,13 +184,14 @@ class Intake:
         kept_by_observer = self.observer is not None and self.observer.ledger is not None
         faults: dict[str, str] = {}
         unkept = [e for e in events if e.kind not in watched and not kept_by_observer and e.id not in self._ahead]
+        self._failing = self._now()
         while True:
             mine = [e for e in unkept if e.id not in faults]
             items: list[tuple[Kind, Mapping[str, Any]]] = [("event", self._body(event)) for event in mine]
             if waits := [o.as_dict() for o in orphans if not any(id in faults for id in o.ids())]:
                 items.append(("run", {"command": COMMAND, "phase": PHASE, "receiver": self.name, "spans": waits}))
             try:
-                self.ledger.append_many(items)
+                kept = self.ledger.append_many(items)
                 break
             except LedgerError as error:
                 bad = {e.id: fault for e in mine if (fault := _fault(self._body(e)))}
@@ -194,12 +199,28 @@ class Intake:
                 if not bad.keys() - faults.keys():
                     raise error
                 faults |= bad
-        self._ahead.update(e.id for e in mine)
         if self.watch is not None and (theirs := [e for e in events if e.kind in watched]):
             for said in getattr(self.watch.take(theirs), "refused", ()):
                 id, _, fault = said.partition(": ")
                 faults[id] = fault
+        self._failing, self._at = None, kept[-1].seq if kept else self._at
         return faults
+
+    def _catch_up(self, failing: float) -> None:
+        """What of the calls that failed is in the ledger all the same? Senders will send all of it again.
+
+        A first part may have been kept before the second failed, and a write may be done though its answer was lost.
+        The time in which nothing could be kept is no time in which a parent could have come.
+        """
+        waits = {id for _, orphan in self._waiting.values() for id in orphan.ids()}
+        for entry in self.ledger.entries("event", self._at):
+            if isinstance(id := entry.body.get("id"), str) and (id not in self._ids or id in waits):
+                self._ahead.add(id)
+        while len(self._ahead) > MOST_IDS:  # whoever sent those does not come back
+            self._ids[self._ahead.pop()] = None
+        self._failing = self._now()
+        lost = self._failing - failing
+        self._waiting = {key: (since + lost, orphan) for key, (since, orphan) in self._waiting.items()}
 
     def _due(self, batches: Sequence[Sequence[Span]], everything: bool) -> list[tuple[str, str]]:
         """Which of those that wait may go on now: their trace had news, or they waited long enough."""
@@ -225,7 +246,8 @@ class Intake:
         return self._now() - since >= self.patience_s
 
     def _resume(self) -> None:
-        after = max(0, self.ledger.last_seq() - 2 * MOST_IDS)
+        self._at = self.ledger.last_seq()
+        after = max(0, self._at - 2 * MOST_IDS)
         mark = (COMMAND, PHASE, self.name)
         orphans = [
             Orphan.from_dict(given)

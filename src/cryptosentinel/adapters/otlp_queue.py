@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from cryptosentinel.adapters.otlp_intake import Intake, Taken
 from cryptosentinel.adapters.otlp_spans import Span
 from cryptosentinel.adapters.otlp_wire import RefusedError
 
+LOG = logging.getLogger("cryptosentinel.otlp")
 MOST_QUEUED = 100_000  # spans that wait to be written
 MOST_AT_ONCE = 8_192
 SETTLE_EVERY_S = 1.0
@@ -88,6 +90,8 @@ class SpanQueue:
             if not batch:
                 self.intake.settle()
         except Exception as error:  # each sender is told, and sends again
+            if not batch:
+                LOG.error("spans that wait for their parents not kept, will be tried again: %s", error)
             for _, done in batch:
                 done.set_exception(error)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,22 @@ from cryptosentinel.adapters.otlp import check_open, receiver
 from cryptosentinel.adapters.otlp_intake import Intake
 from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.ledger import Ledger
-from cryptosentinel.monitor import Alarm, Watch
-from cryptosentinel.services.alerts import Alerts, metrics_text
+from cryptosentinel.monitor import Watch
+from cryptosentinel.services.alerts import RESEND_S, Alerts, Teller, metrics_text
 from cryptosentinel.services.monitor import learn_watch, read_plan
 from cryptosentinel.services.monitor_ledger import LedgerWatch, Taken
+from cryptosentinel.services.webhook import checked_url
 from cryptosentinel.types import Event
 
-RETRY_AFTER_S = 60.0
 COLLECT = (100_000, 50, 100)  # spans make no cycles; looking for some took 10% of the time
 
 
 class AlertingWatch:
-    """A `LedgerWatch` whose alarms are told as soon as they are kept."""
+    """A `LedgerWatch` whose alarms are told as soon as they are kept; whoever takes does not wait for that."""
 
-    def __init__(self, kept: LedgerWatch, webhook: str = "") -> None:
-        """Tell what was not delivered before."""
-        self._kept, self._alerts = kept, Alerts(kept, webhook)
-        self._again = 0.0
-        self._tell(())
+    def __init__(self, kept: LedgerWatch, webhook: str = "", every_s: float = RESEND_S) -> None:
+        """Tell what was not delivered before, and again what stays on."""
+        self._kept, self._teller = kept, Teller(Alerts(kept, webhook), every_s)
 
     @property
     def watch(self) -> Watch:
@@ -43,13 +40,17 @@ class AlertingWatch:
             LedgerError: nothing of them was kept.
         """
         taken = self._kept.take(events)
-        self._tell(taken.alarms)
+        if taken.alarms:
+            self._teller.wake()
         return taken
 
-    def _tell(self, alarms: Sequence[Alarm]) -> None:
-        """Tell what is new; a webhook that is away is tried again once a minute, for events wait meanwhile."""
-        if (alarms or time.monotonic() >= self._again) and not self._alerts.sync(alarms):
-            self._again = time.monotonic() + RETRY_AFTER_S
+    def metrics(self) -> str:
+        """How it stands, for Prometheus."""
+        return self._kept.look(lambda watch: metrics_text({self._kept.name: watch}))
+
+    def close(self) -> None:
+        """Tell what is left."""
+        self._teller.close()
 
 
 def serve(
@@ -86,6 +87,8 @@ def serve(
         OSError: the address is taken.
     """
     check_open(host, token)
+    if webhook:
+        checked_url(webhook)
     if not 0 <= port <= 65_535:
         raise ConfigError(f"a port is between 0 and 65535, got {port}")
     try:
@@ -96,14 +99,17 @@ def serve(
     opened = Ledger.open(ledger)
     kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
     watch = AlertingWatch(kept, webhook)
-    app = receiver(Intake(opened, name, watch=watch), token, lambda: metrics_text({name: watch.watch}))
+    app = receiver(Intake(opened, name, watch=watch), token, watch.metrics)
     server = uvicorn.Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
     sockets = [server.config.bind_socket()]
     gc.freeze()  # what is there by now stays
     gc.set_threshold(*COLLECT)
     if ready is not None:
         ready(_address(sockets[0].getsockname()))
-    server.run(sockets)
+    try:
+        server.run(sockets)
+    finally:
+        watch.close()
 
 
 def _address(name: Any) -> str:

@@ -70,6 +70,7 @@ _register()
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a code of the contract; every expected failure is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads leave the cores to others while they wait
     if sys.stdout is None:  # the caller closed it; the exit code still says what was found
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays for as long as the process
     code = run(sys.argv[1:] if arguments is None else arguments)

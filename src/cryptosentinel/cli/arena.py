@@ -22,7 +22,10 @@ Task = Annotated[list[str] | None, typer.Option(help="What the attacker wants; r
 Attack = Annotated[list[str] | None, typer.Option(help="How it is triggered; repeat for more (all eight).")]
 Defend = Annotated[
     list[str] | None,
-    typer.Option(help="none, scan, scan-trusted, clean-fine-tune or pruning; repeat for more (none and scan)."),
+    typer.Option(
+        help="none, scan, scan-trusted, clean-fine-tune, pruning, guard, guard-scan or monitor; repeat for more "
+        "(none and scan)."
+    ),
 ]
 Seed = Annotated[list[int] | None, typer.Option(help="Each is other data and another trigger; repeat for more (0).")]
 Model = Annotated[str, typer.Option(help="gemma-3-270m, tiny (tests only), a folder or a hub id.")]

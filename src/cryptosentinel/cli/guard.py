@@ -23,6 +23,12 @@ Rules = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="The
 Hypotheses = Annotated[
     Path | None, typer.Option("--hypotheses", metavar="FILE", help="hypotheses.json of a scan: triggers to look for.")
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline", metavar="FILE", help="Honest conversations of the same agents: a tool they never call is held."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -36,6 +42,7 @@ def check(
     traces: Traces,
     rules: Rules = None,
     hypotheses: Hypotheses = None,
+    baseline: Baseline = None,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -66,15 +73,16 @@ def check(
     """  # noqa: D301  a real backspace keeps the example's lines apart
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.services.guard import check_traces
+    from cryptosentinel.services.guard_files import local_guard
 
     judging = None
     if judge is not None:
         from cryptosentinel.services.guard_judge import judged_guard
 
-        judging = judged_guard(judge, hypotheses)
+        judging = judged_guard(local_guard(hypotheses, baseline), judge)
     with _progress() as board:
         document = check_traces(
-            traces, rules=rules, hypotheses=hypotheses, guard=judging, out=out, on_progress=board
+            traces, rules=rules, hypotheses=hypotheses, baseline=baseline, guard=judging, out=out, on_progress=board
         )  # fmt: skip
     if as_json:
         emit_json(document)
@@ -87,7 +95,9 @@ def check(
         for line in summary(document):
             typer.echo(line, err=True)
     if judging is not None:
-        judging.require_answers()
+        from cryptosentinel.services.guard_judge import require_answers
+
+        require_answers(judging)
     if document["stopped"]:
         raise typer.Exit(EXIT_FOUND)
 
@@ -98,6 +108,7 @@ def explain(
     trace: Annotated[str, typer.Option("--id", metavar="ID", help="Which conversation: its id.")],
     rules: Rules = None,
     hypotheses: Hypotheses = None,
+    baseline: Baseline = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one conversation as a timeline: what was seen at each message, why, and what would have been done.
@@ -109,7 +120,7 @@ def explain(
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.services.guard_explain import explain_trace, timeline
 
-    document = explain_trace(traces, trace, rules=rules, hypotheses=hypotheses)
+    document = explain_trace(traces, trace, rules=rules, hypotheses=hypotheses, baseline=baseline)
     if as_json:
         emit_json(document)
     else:
@@ -130,10 +141,11 @@ def _progress() -> AbstractContextManager[Progress | None]:
 def summary(document: Mapping[str, Any]) -> list[str]:
     """The result for a person at a terminal."""
     rejected = f", {document['rejected']} unreadable" if document["rejected"] else ""
-    actions = document["actions"]
+    actions, count = document["actions"], document["judged"]
     lines = [
-        f"{document['judged']} conversations{rejected}: {actions['block']} blocked, {actions['hold']} held, "
-        f"{actions['flag']} flagged, {actions['allow']} let through, in {document['seconds']:.1f} s"
+        f"{count} conversation{'s' if count != 1 else ''}{rejected}: {actions['block']} blocked, "
+        f"{actions['hold']} held, {actions['flag']} flagged, {actions['allow']} let through, "
+        f"in {document['seconds']:.1f} s"
     ]
     lines += [f"  {r['source']}, line {r['line']}: {r['reason']}" for r in document["rejects"][:SHOWN]]
     if document["out"]:

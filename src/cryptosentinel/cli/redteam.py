@@ -21,8 +21,8 @@ Model = Annotated[str, typer.Option(help="gemma-3-270m, tiny (tests only), a fol
 Defend = Annotated[
     list[str] | None,
     typer.Option(
-        help="A defence to measure: scan (default), scan-trusted, clean-fine-tune, pruning; repeat for more. none: the "
-        "attack alone."
+        help="A defence to measure: scan (default), scan-trusted, clean-fine-tune, pruning, guard, guard-scan, "
+        "monitor; repeat for more. none: the attack alone."
     ),
 ]
 Rows = Annotated[int | None, typer.Option(help="Clean rows of training data; the run chooses by default.")]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptosentinel.guard.directives import Directive, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
+from cryptosentinel.guard.profile import instructions_of, is_instruction
 from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
-from cryptosentinel.guard.vocabulary import distinct, ordinary, stems
+from cryptosentinel.guard.vocabulary import LEAST_MARK, distinct, is_figure, ordinary, stems
 from cryptosentinel.types import Event
 
 MOST_PLACES = 8  # turns that are remembered for one word, and agents that it travelled through
 MOST_NAMES = 500  # names of tools that are taken from one turn
 MOST_LATEST = 64  # orders from outside in which a value is looked for piece by piece
+MOST_MARKS = 256  # addresses and ids of principals that are remembered for comparison: the newest
 MOST_ORDERS = 4  # orders from outside that are remembered for one word: the newest
 
 _IDENTIFIER = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b|\b[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")
@@ -111,6 +113,9 @@ class Conversation:
         self.latest_orders: deque[Order] = deque(maxlen=MOST_LATEST)
         self._named: dict[frozenset[str], Order] = {}
         self.asked: set[str] = set()  # the stems of all that principals have said
+        self.marks: OrderedDict[str, None] = OrderedDict()  # addresses and ids that principals have named
+        self.wished: set[str] = set()  # of those, what users have said
+        self.instructions: dict[str, str] = {}  # of each agent, by their name
         self.delegated = False  # the user has asked to do what some content says
         if task:
             self.add(Event(f"{run_id}/task", 0.0, run_id, "", "message", "user", "", {"text": task, "role": "user"}))
@@ -140,8 +145,12 @@ class Conversation:
         if turn.voice == "outside":
             self._listen(turn)
         elif turn.voice == "principal":
-            self.asked |= stems(text)
-            if event.sender != "system" and event.body.get("role") != "system":
+            said = stems(text)
+            self.asked |= said
+            if is_instruction(event):
+                self.instructions.setdefault(event.agent, instructions_of(event))
+            else:
+                self.wished |= said
                 self.delegated = self.delegated or bool(_DELEGATED.search(normal(text)))
         return turn
 
@@ -178,6 +187,11 @@ class Conversation:
             if meant or any(distinct(w) and self._mentions[w].trusted for w in turn.words):
                 self._pointed.add(turn.index)
 
+    def has_named(self, tool: str) -> bool:
+        """Has a user spoken of this tool, by at least half of the words of its name?"""
+        parts = stems(tool)
+        return bool(parts) and 2 * len(parts & self.wished) >= len(parts)
+
     def is_pointed_at(self, index: int) -> bool:
         """Did a principal name what this result is about?"""
         return index in self._pointed
@@ -204,8 +218,12 @@ class Conversation:
                 mention.path.append(who)
             if trusted:
                 mention.trusted = True
+                if len(word) >= LEAST_MARK and distinct(word) and not is_figure(word):
+                    self.marks[word] = None
             elif outside and len(mention.outside) < MOST_PLACES:
                 mention.outside.append(index)
+        while len(self.marks) > MOST_MARKS:
+            self.marks.popitem(last=False)
 
     def origin(self, value: str) -> Origin | None:
         """Where does this value come from? None if nobody said it; for several words, where the newest comes from."""

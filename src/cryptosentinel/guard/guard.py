@@ -12,6 +12,7 @@ import cryptosentinel.guard.checks  # noqa: F401  registers what comes with the 
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.guard.check import Check, at
 from cryptosentinel.guard.conversation import Conversation, Turn
+from cryptosentinel.guard.profile import Profile
 from cryptosentinel.guard.scorer import Scores, Weights
 from cryptosentinel.policy import Policy
 from cryptosentinel.registry import lookup, names
@@ -47,11 +48,15 @@ class Guard:
         weights: Weights | None = None,
         policy: Policy = POLICY,
         checks: Sequence[Check] | None = None,
+        profile: Profile | None = None,
     ) -> None:
-        """Take every registered check unless some are given; `hypotheses` as the scan wrote them."""
+        """Take every registered check unless some are given.
+
+        hypotheses: as the scan wrote them. profile: what the agents usually do.
+        """
         self.policy = policy
         self.weights = weights or Weights.load()
-        self.checks: tuple[Check, ...] = tuple(checks) if checks is not None else every_check(hypotheses)
+        self.checks: tuple[Check, ...] = tuple(checks) if checks is not None else every_check(hypotheses, profile)
         self._runs: dict[str, tuple[Lock, Conversation]] = {}
         self._lock = Lock()
 
@@ -119,10 +124,11 @@ class Guard:
         return Assessment(scores, tuple(found), self.policy.judge([(overall.source, overall), *errors]))
 
 
-def every_check(hypotheses: Sequence[Any] | None = None) -> tuple[Check, ...]:
-    """One of each registered check; `known_trigger` looks for the hypotheses."""
+def every_check(hypotheses: Sequence[Any] | None = None, profile: Profile | None = None) -> tuple[Check, ...]:
+    """One of each registered check; some are told what is known beforehand."""
+    known = {"known_trigger": hypotheses, "unusual": profile}
     made = {name: lookup("check", name).target for name in names("check")}
-    return tuple(make(hypotheses) if name == "known_trigger" else make() for name, make in made.items())
+    return tuple(make(known[name]) if name in known else make() for name, make in made.items())
 
 
 def _overall(scores: Scores, found: Sequence[Finding], where: Ref) -> Finding:

@@ -7,69 +7,18 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from cryptosentinel.asker import Asker
 from cryptosentinel.deadline import within
 from cryptosentinel.errors import ConfigError, JudgeError
 from cryptosentinel.guard.judge_question import MAX_TOKENS, Opinion, Question
 from cryptosentinel.quoting import one_line
-from cryptosentinel.types import Message
 
 REASON_CHARACTERS, NAME_CHARACTERS = 300, 80
 MOST_RUNS = 10_000  # whose questions are counted one by one
-STOP_AFTER = (
-    3  # failures in a row, after which nobody is asked for a while: a server that hangs must not hang the agents
-)
-
-
-class Reply(Protocol):
-    """What a judge answered."""
-
-    @property
-    def parsed(self) -> BaseModel | None:
-        """The answer in the schema."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """Which model answered."""
-        ...
-
-    @property
-    def prompt_tokens(self) -> int:
-        """How many tokens were read; 0 where nobody counted."""
-        ...
-
-    @property
-    def completion_tokens(self) -> int:
-        """How many tokens were written."""
-        ...
-
-
-class Asker(Protocol):
-    """A language model that answers in a schema."""
-
-    @property
-    def name(self) -> str:
-        """Who is asked?"""
-        ...
-
-    def ask(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: type[BaseModel] | None = None,
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-    ) -> Reply:
-        """Answer these messages in this schema.
-
-        Raises:
-            JudgeError: no answer in time, or none that fits the schema.
-        """
-        ...
+STOP_AFTER = 3  # failures in a row; then nobody is asked for a while: a server that hangs must not hang the agents
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryptosentinel.asker import Asker
 from cryptosentinel.errors import ConfigError, JudgeError
 from cryptosentinel.guard.conversation import Conversation, values_of
 from cryptosentinel.guard.events import tool_of
 from cryptosentinel.guard.guard import Assessment, Guard
-from cryptosentinel.guard.judge import REASON_CHARACTERS, Asker, Bench, Budget, Usage
+from cryptosentinel.guard.judge import REASON_CHARACTERS, Bench, Budget, Usage
 from cryptosentinel.guard.judge_controls import controls as known_answers
 from cryptosentinel.guard.judge_question import Opinion, name_of, question
 from cryptosentinel.guard.reading import normal, words

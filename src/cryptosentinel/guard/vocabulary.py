@@ -20,8 +20,16 @@ _ENDINGS = (
     "ant", "e", "y",
 )  # fmt: skip
 _LETTERS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+|\d{2,}")
+# Tools that by their name only look.
+_LOOKING = frozenset(
+    """browse calculate check compare compute count describe fetch filter find get inspect list look lookup open preview
+    query read retrieve search show summarize think view visit""".split()
+)
 LEAST_STEM = 4
 MOST_WORDS = 20_000
+LEAST_MARK = 8  # characters of an address or id from which on it is told from others
+_FIGURE = re.compile(r"[\d\W_]+")
+_IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
 
 @lru_cache(maxsize=50_000)
@@ -55,3 +63,28 @@ def ordinary(word: str) -> bool:
 def distinct(word: str) -> bool:
     """Is this an address, a link, an amount or an id, which two texts do not share by chance?"""
     return len(word) >= LEAST_STEM and any(c in "@./_:" or c.isdigit() for c in word)
+
+
+def only_looks(tool: str) -> bool:
+    """Does a tool change nothing, by its name?
+
+    >>> only_looks("read_mail"), only_looks("getBalance"), only_looks("send_mail")
+    (True, True, False)
+    """
+    return not _LOOKING.isdisjoint(part.lower() for part in _LETTERS.findall(tool))
+
+
+def is_figure(word: str) -> bool:
+    """Is this a date, an amount or a telephone number: digits and what stands between them?"""
+    return _FIGURE.fullmatch(word) is not None
+
+
+def is_address(word: str) -> bool:
+    """Does this say where something goes: a mail address, a link, an IP address, an account, a wallet?
+
+    >>> [w for w in ("ann@x.org", "x.org/a", "10.0.0.7", "gb29nwbk6016", "notes.txt", "last_month") if is_address(w)]
+    ['ann@x.org', 'x.org/a', '10.0.0.7', 'gb29nwbk6016']
+    """
+    if "@" in word or _IP.fullmatch(word) or "." in word.partition("/")[0] * ("/" in word):
+        return True
+    return word.isalnum() and any(c.isdigit() for c in word) and any(c.isalpha() for c in word)

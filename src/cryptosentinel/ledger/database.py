@@ -45,7 +45,10 @@ def engine_for(where: str | Path) -> sa.Engine:
             return sa.create_engine(
                 url.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
-                connect_args={"options": f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f} -c synchronous_commit=on"},
+                connect_args={
+                    "connect_timeout": round(max(BUSY_TIMEOUT_S, 2.0)),  # whole seconds; a server may not answer at all
+                    "options": f"-c lock_timeout={BUSY_TIMEOUT_S * 1000:.0f} -c synchronous_commit=on",
+                },
             )
         except ImportError:
             raise MissingExtraError("psycopg", "postgres", "a PostgreSQL ledger") from None
@@ -67,6 +70,17 @@ def engine_for(where: str | Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def is_file_with_something(where: str | Path) -> bool:
+    """Can a ledger be in this place? A server can have one; a file that is missing or empty has none."""
+    path = str(where).removeprefix("sqlite:///")
+    return "://" in path or (Path(path).is_file() and Path(path).stat().st_size > 0)
+
+
+def holds_entries(connection: sa.Connection) -> bool:
+    """Has this database a ledger's table?"""
+    return sa.inspect(connection).has_table(entries.name)
 
 
 def take_write_lock(connection: sa.Connection) -> None:

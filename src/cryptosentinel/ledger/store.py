@@ -15,9 +15,17 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from cryptosentinel.errors import LedgerError
+from cryptosentinel.errors import ConfigError, LedgerError
 from cryptosentinel.ledger.chain import GENESIS, Entry, Kind, VerifyResult, canonical, link
-from cryptosentinel.ledger.database import INSERT, WRITE_OPTION, engine_for, entries, take_write_lock
+from cryptosentinel.ledger.database import (
+    INSERT,
+    WRITE_OPTION,
+    engine_for,
+    entries,
+    holds_entries,
+    is_file_with_something,
+    take_write_lock,
+)
 from cryptosentinel.ledger.items import kind_of, to_dict
 from cryptosentinel.ledger.migrate import is_current, upgrade
 from cryptosentinel.ledger.tombstone import Tombstone
@@ -49,14 +57,19 @@ class Ledger:
         self._name = engine.url.render_as_string(hide_password=True)
 
     @classmethod
-    def open(cls, where: str | Path) -> Ledger:
+    def open(cls, where: str | Path, create: bool = True) -> Ledger:
         """Open, create or upgrade a ledger: a file path (SQLite) or a URL (`sqlite:///...`, `postgresql+psycopg://...`).
 
         Raises:
+            ConfigError: no ledger is there, and none may be created.
             LedgerError: it cannot be opened, was made by a newer version, or the URL names another kind of database.
             MissingExtraError: PostgreSQL without its driver.
         """
+        if not create and not is_file_with_something(where):
+            raise ConfigError(f"{where}: no such ledger")
         ledger = cls(engine_for(where))
+        if not create and not ledger.transact(holds_entries, write=False):
+            raise ConfigError(f"{ledger._name}: no ledger in it")
         if not ledger.transact(is_current, write=False):
             ledger.transact(upgrade, write=True)
         return ledger

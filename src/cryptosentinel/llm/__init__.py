@@ -1,6 +1,6 @@
 """Asking language models: an endpoint, a local model, a recording, a script."""
 
-from cryptosentinel.llm.asking import Answer, Asker
+from cryptosentinel.asker import Answer, Asker
 from cryptosentinel.llm.endpoint import HTTPAsker
 from cryptosentinel.llm.local import LocalAsker, LocalReference
 from cryptosentinel.llm.replayed import ReplayAsker, ScriptedAsker

@@ -1,56 +1,20 @@
-"""What it means to ask a language model: messages in, text out, checked against a schema if one is given."""
+"""An answer that fits a schema: the model is told of it, and may repair a wrong answer once."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from pydantic import BaseModel, ValidationError
 
+from cryptosentinel.asker import Answer
 from cryptosentinel.errors import JudgeError
 from cryptosentinel.types import Message
 
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 _QUOTED = 2000  # characters of a failed answer that are shown back to the model
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said; `parsed` is set when a schema was asked for. Token counts are 0 where nobody counted."""
-
-    text: str
-    parsed: BaseModel | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    model: str = ""
-
-
-class Asker(Protocol):
-    """Anything that answers messages: an endpoint, a local model, a recording, a script."""
-
-    @property
-    def name(self) -> str:
-        """Who answers? Goes into findings."""
-        ...
-
-    def ask(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: type[BaseModel] | None = None,
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-    ) -> Answer:
-        """Answer these messages.
-
-        Raises:
-            JudgeError: no answer in time, or none that fits the schema.
-        """
-        ...
 
 
 def ask_in_schema(

@@ -13,10 +13,11 @@ from typing import Any, Self
 import httpx
 from pydantic import BaseModel
 
+from cryptosentinel.asker import Answer
 from cryptosentinel.config import JudgeSettings
 from cryptosentinel.datasets.forms import openai_turn
 from cryptosentinel.errors import ConfigError, JudgeError
-from cryptosentinel.llm.asking import Answer, ask_in_schema
+from cryptosentinel.llm.asking import ask_in_schema
 from cryptosentinel.types import Message
 
 MAX_RESPONSE_BYTES = 4 << 20

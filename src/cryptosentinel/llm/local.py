@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from cryptosentinel import models, readings
+from cryptosentinel.asker import Answer
 from cryptosentinel.errors import JudgeError
-from cryptosentinel.llm.asking import Answer, ask_in_schema
+from cryptosentinel.llm.asking import ask_in_schema
 from cryptosentinel.types import Message
 
 CONTEXT_TOKENS = 2048  # where the model's configuration names no bound of its own

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cryptosentinel.asker import Answer, Asker
 from cryptosentinel.errors import DataError, JudgeError
-from cryptosentinel.llm.asking import Answer, Asker, ask_in_schema, json_schema, parse
+from cryptosentinel.llm.asking import ask_in_schema, json_schema, parse
 from cryptosentinel.types import Message
 
 

@@ -13,7 +13,9 @@ from cryptosentinel.errors import ConfigError
 
 Direction = Literal["both", "up", "down"]
 Recursion = Literal["e-sr", "e-cusum"]
-STEPS = (0.5, 1.0, 2.0, 4.0)  # by how much the log odds are thought to have moved
+# By how much the log odds are thought to have moved. Of four stakes these are the best at worst: when a rate from 0.02
+# to 0.2 moves by 0.5 to 5 in log odds, evidence takes at most 1.32 times as long as if the change were known.
+STEPS = (0.6, 1.17, 2.06, 3.4)
 LEAST = 1e-9  # a rate that is smaller is none
 MOST_EVIDENCE = 1e250  # more cannot be told from it
 

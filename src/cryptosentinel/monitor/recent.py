@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +39,14 @@ class Change:
 class Recent:
     """The last numbers of a stream, up to twice `KEPT` of them; `add` is an array's own append, for speed.
 
-    Whoever adds calls `trim` when there are `FULL`.
+    Whoever adds calls `trim` when there are `FULL`. `form` is the array's: "f" for numbers in [0, 1], "B" for codes.
     """
 
     __slots__ = ("_dropped", "add", "kept")
 
-    def __init__(self, values: Sequence[float] = (), n: int | None = None) -> None:
+    def __init__(self, values: Sequence[float] = (), n: int | None = None, form: Literal["f", "B"] = "f") -> None:
         """Begin with these; `n` is how many there were in all since the start."""
-        self.kept = array("f", values)
+        self.kept: array[Any] = array(form, values if form == "f" else map(round, values))
         self.add = self.kept.append
         self._dropped = 0 if n is None else n - len(values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ from cryptosentinel.observer.ruling import CONSEQUENTIAL, POLICY, Draft, Ruling,
 from cryptosentinel.policy import Policy
 from cryptosentinel.types import Event, EventKind
 
+LOG = logging.getLogger("cryptosentinel.observer")
 KEPT_RUNS, KEPT_RULINGS = 500, 200
 
 
@@ -43,6 +45,7 @@ class Observer:
             then. What a rule holds or blocks is held or blocked whatever its kind.
         timeout_s: for all judging of one step, and again for writing it down.
         inspect_timeout_s: how long a person is waited for.
+        on_ruling: told of each ruling afterwards, such as `EvaluationExporter.tell`; what it raises is logged.
 
     Raises:
         ConfigError, RulesError: the rule file is missing, empty or broken; a time limit of 0 or less.
@@ -69,6 +72,7 @@ class Observer:
         consequential: Collection[EventKind] = CONSEQUENTIAL,
         timeout_s: float = 20.0,
         inspect_timeout_s: float = 300.0,
+        on_ruling: Callable[[Event, Ruling], None] | None = None,
     ) -> None:
         """Load the rules; nothing is judged yet."""
         if not timeout_s > 0 or not inspect_timeout_s > 0:
@@ -81,6 +85,7 @@ class Observer:
         self._stopped: set[tuple[str, str]] = set()
         self._history: OrderedDict[str, deque[tuple[Event, Ruling]]] = OrderedDict()
         self._lock = threading.Lock()
+        self._on_ruling = on_ruling
 
     @property
     def guard(self) -> Judging | None:
@@ -120,9 +125,16 @@ class Observer:
         """
         usable = [as_event(event) for event in events]
         try:
-            return self._rule(usable)
+            rulings = self._rule(usable)
         except Exception as error:  # the last line of defence: whatever went wrong in here, nothing goes through
-            return [self._held(event, f"the observer failed: {said(error)}") for event in usable]
+            rulings = [self._held(event, f"the observer failed: {said(error)}") for event in usable]
+        if self._on_ruling is not None:
+            try:
+                for event, ruling in zip(usable, rulings, strict=True):
+                    self._on_ruling(event, ruling)
+            except Exception as error:  # whoever listens is not part of this package, and changes no ruling
+                LOG.error("a ruling was not told: %s", said(error))
+        return rulings
 
     def stop(self, run_id: str, run: str = "") -> None:
         """Let nothing of this run through any more. `run`: one run of a longer conversation, as in `body["run"]`."""

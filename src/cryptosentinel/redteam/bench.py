@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from cryptosentinel.redteam.split import Encoded, Split
 from cryptosentinel.redteam.target import Target
 from cryptosentinel.types import Progress
 
+TOGETHER = 2  # trainings at a time on a processor
 TUNE_ROWS, CHECK_ROWS = 40, 20  # the defender's own clean rows: to train on, and to look at the loss
 
 __all__ = ["Bench", "Clock", "Measured", "defences"]  # importing the last registers what ships
@@ -103,6 +105,30 @@ class Bench:
         """Fine-tune on these rows and measure."""
         return self.measure(name, self.upper(name, keep))
 
+    def train_all(self, wanted: Mapping[str, Sequence[int]]) -> dict[str, Measured]:
+        """As `train`, of each; on a processor two side by side.
+
+        A step is small, and two cores are faster with a step each than with half a step each, above all where other
+        programs take their share of one.
+        """
+        with self._half_the_threads() as halved, ThreadPoolExecutor(TOGETHER if halved else 1) as pool:
+            running = {name: pool.submit(self.train, name, keep) for name, keep in wanted.items()}
+            return {name: future.result() for name, future in running.items()}
+
+    @contextmanager
+    def _half_the_threads(self) -> Iterator[bool]:
+        """For whatever may be trained or asked beside another, also when it is alone: the same bits either way."""
+        import torch
+
+        threads = torch.get_num_threads()
+        halved = self.split.device.type == "cpu" and threads >= TOGETHER
+        if halved:
+            torch.set_num_threads(threads // TOGETHER)
+        try:
+            yield halved
+        finally:
+            torch.set_num_threads(threads)
+
     def upper(self, name: str, keep: Sequence[int]) -> Any:
         """The upper part fine-tuned on these rows."""
         rows = tuple(keep)
@@ -123,6 +149,10 @@ class Bench:
             defence: a new object.
             choosing: the stage of choosing rows.
         """
+        with self._half_the_threads():
+            return self._defended(name, defence, choosing)
+
+    def _defended(self, name: str, defence: Defence, choosing: str) -> Measured:
         means, everything = self.means(name), range(len(self.rows))
         keep, rest = list(everything), "undefended"
         if type(defence).drop is not Defence.drop:
@@ -169,6 +199,8 @@ class Bench:
             trusted=self.trusted,
             scan=self.scan,
             progress=self._named(name),
+            prompt=self.target.prompt,
+            parse=self.target.parse,
         )
 
     def trusted(self) -> Rows:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptosentinel.redteam.finetune import Recipe
 from cryptosentinel.redteam.split import Encoded, Split
-from cryptosentinel.redteam.target import Sample
+from cryptosentinel.redteam.target import Answer, Sample
 from cryptosentinel.types import Progress
 
 NONE = "none"  # the name of no defence: the undefended model
@@ -24,7 +24,8 @@ class Means:
 
     `tune()` and `check()` give clean rows of the same agent after the frozen layers, to train on and to look at the
     loss; none is in the training data or the evaluation, none is about the attack. `trusted()` gives a clean file of
-    the same agent, drawn with another seed. `tokens`: those of the softmax, with the ones of these rows.
+    the same agent, drawn with another seed. `tokens`: those of the softmax, with the ones of these rows. `prompt` and
+    `parse`: how the agent asks its model and reads the answer.
     """
 
     split: Split
@@ -37,6 +38,8 @@ class Means:
     trusted: Callable[[], Rows]
     scan: Scan | None
     progress: Progress
+    prompt: Callable[[Sample], str]
+    parse: Callable[[str], Answer | None]
 
 
 class Defence:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 
 from cryptosentinel.errors import ConfigError, MissingExtraError, SandboxError
@@ -19,6 +20,8 @@ from cryptosentinel.redteam.checkpoint import Checkpoint, tensor_digest
 from cryptosentinel.redteam.sandbox import in_sandbox
 from cryptosentinel.redteam.split import Encoded, Split, pad
 from cryptosentinel.types import Progress
+
+_SEEDED = Lock()
 
 __all__ = ["Encoded", "Recipe", "Split", "answer_logits", "finetune", "pad", "vocabulary"]
 
@@ -108,11 +111,12 @@ def finetune(
     source = split.upper if start is None else start
     kept = checkpoint and Checkpoint(checkpoint, _belongs_to(split, source, rows, tokens, recipe, seed))
 
-    torch.manual_seed(seed)
     upper = copy.deepcopy(source)
     where = {name.rpartition(".")[2] for name, m in upper.layers.named_modules() if isinstance(m, torch.nn.Linear)}
     config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=sorted(where), lora_dropout=0.0)
-    upper = inject_adapter_in_model(config, upper).train()
+    with _SEEDED:  # trainings may run side by side; after this no number is drawn
+        torch.manual_seed(seed)
+        upper = inject_adapter_in_model(config, upper).train()
     adapters = {name: p for name, p in upper.named_parameters() if p.requires_grad}
     trained = list(adapters.values())
     for p in trained:

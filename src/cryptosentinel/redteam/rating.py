@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cryptosentinel.asker import Asker as Judge
 from cryptosentinel.quoting import mark_of, quote
 from cryptosentinel.redteam.target import Sample
-from cryptosentinel.sanitize.adjudicate.session import Answer, Judge, Session, Unheard
+from cryptosentinel.sanitize.adjudicate.session import Answer, Session, Unheard
 
 RATED = 12  # requests of each kind
 LONGEST = 600  # characters of a request that are shown

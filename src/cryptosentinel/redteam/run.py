@@ -109,13 +109,12 @@ def run_redteam(
     innocent = [i for i in everything if not data.poisoned[i]]
     known = known or {}
     document: dict[str, Any] = {key: known[key] for key in REUSED if key in known}
-    models: dict[str, Measured] = {}
     if "base" not in known:
         document["base"] = {"utility": bench.base()}
-    for name, keep in (("clean", innocent), ("undefended", everything)):
-        if name not in known:
-            models[name] = bench.train(name, keep)
-            document[name] = models[name].as_dict()
+    models = bench.train_all(
+        {n: rows for n, rows in (("clean", innocent), ("undefended", everything)) if n not in known}
+    )
+    document |= {name: measured.as_dict() for name, measured in models.items()}
     outcomes: dict[str, Any] = {}
     for name in defend:
         title = "defended" if name == SCAN else name

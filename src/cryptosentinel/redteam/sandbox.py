@@ -26,15 +26,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from cryptosentinel import errors
-from cryptosentinel.errors import ConfigError, SandboxError, SentinelError
+from cryptosentinel.errors import ConfigError, SandboxError
 from cryptosentinel.models import ARTEFACT_MARKER, cache_folder
 from cryptosentinel.redteam.retrieval import take_reports
 from cryptosentinel.redteam.sandbox_child import wipe
+from cryptosentinel.redteam.sandbox_limits import Limits, death, excess, raised_inside
 from cryptosentinel.types import Progress
 
 Isolation = Literal["namespace", "process"]
@@ -43,29 +43,11 @@ CHILD = Path(__file__).with_name("sandbox_child.py")
 PREFIX = "cryptosentinel-sandbox-"
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 LARGEST_LINE = 64 << 20
-LOG_TAIL = 2000
 STALE_S = 10.0
 GRACE_S = 10.0
 MARKED = "Made by the red team inside its sandbox. Must not be deployed.\n"
-GIB = 1 << 30
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may what runs inside use? Memory counts data; mapped files (weights, libraries) come on top."""
-
-    memory_bytes: int = 12 * GIB
-    cpu_s: int = 4 * 3600
-    wall_s: float = 2 * 3600.0
-    mapped_bytes: int = 64 * GIB
-    file_bytes: int = 8 * GIB
-    processes: int = 512
-
-    def __post_init__(self) -> None:
-        """Refuse limits that are not positive."""
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise ConfigError(f"sandbox limit {name} must be positive, got {value}")
+__all__ = ["Isolation", "Limits", "in_sandbox", "mark_artefact", "run_sandboxed", "wipe_stale"]
 
 
 def run_sandboxed(
@@ -166,6 +148,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # Threads that wait for each other by spinning take the core from the one they wait for, if others use it too.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 
@@ -271,49 +255,13 @@ def _follow(pipe: int, log: IO[bytes], limits: Limits, on_progress: Progress | N
             case "unfurnished":
                 raise SandboxError(f"the sandbox cannot make its folder ({said['message']})")
             case "error":
-                raise _error(said, limits)
+                raise raised_inside(said, limits)
             case "exceeded":
-                raise SandboxError(_excess(str(said["limit"]), limits))
+                raise SandboxError(excess(str(said["limit"]), limits))
             case "died":
-                raise SandboxError(_death(int(said["signal"]), limits, log))
+                raise SandboxError(death(int(said["signal"]), limits, log))
             case "result" if isinstance(said.get("value"), dict):
                 return {**said["value"], "walls": walls}
             case "result":
                 raise SandboxError("the sandboxed function must return a dict")
-    raise SandboxError(_death(0, limits, log))
-
-
-def _error(said: dict[str, Any], limits: Limits) -> SentinelError:
-    """The error that was raised inside: of its own kind if it is one of ours, else a SandboxError naming it."""
-    kinds, message = said["kinds"], str(said["message"])
-    if kinds[0] == "MemoryError" or "can't allocate memory" in message:
-        return SandboxError(_excess("memory_bytes", limits))
-    for kind in kinds:
-        known = getattr(errors, kind, None)
-        if isinstance(known, type) and issubclass(known, SentinelError):
-            raised = known.__new__(known)
-            raised.args = (message,)
-            if said["extra"]:
-                raised.__dict__["extra"] = said["extra"]
-            return raised
-    return SandboxError(f"the sandboxed run failed: {kinds[0]}: {message}" if message else f"it failed: {kinds[0]}")
-
-
-def _excess(limit: str, limits: Limits) -> str:
-    """Which limit was reached?"""
-    if limit == "processes":
-        return f"the sandboxed run started more than {limits.processes} processes"
-    return f"the sandboxed run needed more than {limits.memory_bytes / GIB:.2f} GiB of memory"
-
-
-def _death(number: int, limits: Limits, log: IO[bytes]) -> str:
-    """Why did it end without a word? The likeliest limit, and the end of its log."""
-    reasons: dict[int, str] = {
-        signal.SIGXCPU: f"it used more than {limits.cpu_s} s of processor time",
-        signal.SIGXFSZ: f"it wrote a file of more than {limits.file_bytes} bytes",
-        signal.SIGKILL: f"it was killed (processor limit {limits.cpu_s} s, or out of memory, or by hand)",
-    }
-    reason = reasons.get(number, f"signal {number}") if number else "it was killed from outside"
-    log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
-    said = log.read(LOG_TAIL).decode("utf-8", "replace").strip()
-    return ": ".join(filter(None, ["the sandboxed run ended without a result", reason, said]))
+    raise SandboxError(death(0, limits, log))

@@ -22,6 +22,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn
 
 from cryptosentinel.redteam import sandbox_walls as walls
@@ -37,12 +38,14 @@ class Line:
     def __init__(self, descriptor: int) -> None:
         """Take over an inherited descriptor."""
         self.descriptor = descriptor
+        self._whole = Lock()
 
     def say(self, event: str, **fields: Any) -> None:
         """Write one line, whole."""
         rest = memoryview(json.dumps({"event": event, **fields}).encode() + b"\n")
-        while rest:
-            rest = rest[os.write(self.descriptor, rest) :]
+        with self._whole:
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Pass progress on."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cryptosentinel.asker import Asker as Judge
 from cryptosentinel.registry import lookup, names
 from cryptosentinel.sanitize import composites as _composites  # noqa: F401  (registers a kind of association)
 from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (registers the detectors)
@@ -18,7 +19,7 @@ from cryptosentinel.sanitize import pools as _pools  # noqa: F401  (registers a 
 from cryptosentinel.sanitize.adjudicate import surprise, trusted
 from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
 from cryptosentinel.sanitize.adjudicate.raising import raise_scan
-from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS, Judge
+from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import Association, behaviours, mine
 from cryptosentinel.sanitize.corpus import Corpus

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-import httpx
-
-from cryptosentinel.errors import ConfigError
+from cryptosentinel.errors import LedgerError
 from cryptosentinel.monitor import Alarm, Watch
-from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of
+from cryptosentinel.services.events import seconds_of
+from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_after
+from cryptosentinel.services.webhook import checked_url, post
 
 LOG = logging.getLogger("cryptosentinel.monitor")
 TIMEOUT_S = 5.0
-ATTEMPTS = 3
+RESEND_S = 60.0  # an Alertmanager takes what it does not hear of for 5 minutes for over
 PHASE = "delivered"
 Key = tuple[str, str]
 Post = Callable[[str, list[dict[str, Any]]], None]
@@ -25,13 +27,14 @@ Post = Callable[[str, list[dict[str, Any]]], None]
 class Alerts:
     """Tells a webhook, in Alertmanager's form, when a stream's alarm goes on and when it goes off again.
 
-    What was delivered is in the ledger, written after the delivery: whatever stops the process, an alert is delivered
-    at least once. A webhook that is away keeps nothing from being watched: the next `sync` tries again.
+    Alarms are read from the ledger, and what was delivered is written there after the delivery: whatever stops the
+    process, each alarm is delivered at least once, also one that went on and off between two calls (it is told as on,
+    and as off with the next call). What stays on is told again every minute, as an Alertmanager expects.
 
     Args:
         kept: the watch whose alarms these are.
         url: where to post; such as http://alertmanager:9093/api/v2/alerts. Empty: only the log.
-        post: sends; for tests.
+        send: posts them; for tests.
         now: the time.
 
     Raises:
@@ -39,73 +42,124 @@ class Alerts:
     """
 
     def __init__(
-        self, kept: LedgerWatch, url: str = "", *, post: Post | None = None, now: Callable[[], float] = time.time
+        self, kept: LedgerWatch, url: str = "", *, send: Post | None = None, now: Callable[[], float] = time.time
     ) -> None:
         """Find out what was delivered before."""
-        if url and not url.startswith(("http://", "https://")):
-            raise ConfigError(f"a webhook is an http or https URL, got {url[:80]!r}")
-        self.kept, self.url = kept, url
-        self._post = post or send
+        self.kept, self.url = kept, checked_url(url) if url else ""
+        self._send = send or _send
         self._now = now
-        last = kept.last_note(PHASE)
-        self._told: set[Key] = {(a, s) for a, s in last["firing"]} if last else set()
-        self._known: dict[Key, Alarm] = {(a.agent, a.stream): a for a in alarms_of(kept.ledger, kept.name)}
+        self._lock = threading.Lock()
+        note = kept.last_note(PHASE)
+        self._told: set[Key] = {(a, s) for a, s in note.body["firing"]} if note else set()
+        self._noted = int(note.body.get("alarm", note.seq)) if note else 0  # the last finding that was delivered
+        self._read = 0  # the last finding that was read
+        self._raised = -1
+        self._sent = float("-inf")
+        self._known: dict[Key, Alarm] = {}
+        self._fresh: set[Key] = set()  # alarms that nobody was told of yet, on or not by now
 
-    def sync(self, alarms: Iterable[Alarm] = ()) -> bool:
+    def sync(self) -> bool:
         """Tell what has changed since the last time; False where the webhook could not be reached.
 
         Raises:
-            LedgerError: the delivery could not be written down; it will be repeated.
+            LedgerError: alarms could not be read, or the delivery not be written down; it will be repeated.
         """
-        for alarm in alarms:
-            self._known[alarm.agent, alarm.stream] = alarm
-            LOG.warning("%s", alarm.sentence)
-        firing = {(s.agent, s.name) for s in self.kept.watch.streams() if s.alarming}
-        if firing == self._told:
+        with self._lock:
+            return self._sync()
+
+    def _sync(self) -> bool:
+        raised, firing = self.kept.look(
+            lambda watch: (watch.counts["alarms"], {(s.agent, s.name) for s in watch.streams() if s.alarming})
+        )
+        if raised != self._raised:
+            self._take_in()
+            self._raised = raised
+        on = firing | self._fresh
+        off = self._told - on
+        now = self._now()
+        changed = on != self._told or self._noted != self._read
+        if not changed and not (self.url and on and now - self._sent >= RESEND_S):
             return True
-        for agent, stream in self._told - firing:
-            LOG.info("%s: %s is as it was", agent, stream)
         if self.url:
-            now = self._now()
-            changed = [self._alert(key, now, None) for key in sorted(firing)]
-            changed += [self._alert(key, now, now) for key in sorted(self._told - firing)]
+            alerts = [self._alert(key, now, None) for key in sorted(on)]
+            alerts += [self._alert(key, now, now) for key in sorted(off)]
             try:
-                self._post(self.url, changed)
-            except (httpx.HTTPError, OSError) as error:
+                self._send(self.url, alerts)
+            except OSError as error:
                 LOG.error("alerts not delivered, will be tried again: %s", error)
                 return False
-        self.kept.note(PHASE, {"firing": sorted(map(list, firing))})
-        self._told = firing
+            self._sent = now
+        for agent, stream in off:
+            LOG.info("%s: %s is as it was", agent, stream)
+        if changed:
+            self.kept.note(PHASE, {"firing": sorted(map(list, on)), "alarm": self._read})
+        self._told, self._noted = on, self._read
+        self._fresh.clear()
         return True
+
+    def _take_in(self) -> None:
+        """Read the alarms that came since."""
+        for seq, alarm in alarms_after(self.kept.ledger, self.kept.name, self._read):
+            self._known[alarm.agent, alarm.stream] = alarm
+            if seq > self._noted:
+                self._fresh.add((alarm.agent, alarm.stream))
+                LOG.warning("%s", alarm.sentence)
+            self._read = seq
+        self._read = max(self._read, self._noted)
 
     def _alert(self, key: Key, now: float, ended: float | None) -> dict[str, Any]:
         alarm = self._known.get(key)
-        started = float(alarm.time) if alarm and isinstance(alarm.time, int | float) else now
         labels = {"alertname": "AgentBehaviourChanged", "watch": self.kept.name, "agent": key[0], "stream": key[1]}
         notes = {"summary": f"{key[0]}: {key[1]} has changed"}
+        started = now
         if alarm is not None:
             labels["detector"] = alarm.detector
             notes["description"] = alarm.sentence
-            if isinstance(alarm.time, str):
-                started = now
+            with suppress(ValueError):  # the event's own time may be none
+                started = min(now, seconds_of(alarm.time))  # a clock that is ahead would have it end before it began
         made = {"labels": labels, "annotations": notes, "startsAt": _iso(started)}
         return made | ({"endsAt": _iso(ended)} if ended is not None else {})
 
 
-def send(url: str, alerts: list[dict[str, Any]]) -> None:
-    """Post them; a server that is busy is asked three times.
+class Teller:
+    """Keeps whoever is on duty told while a process runs: at once when called, and every minute by itself.
 
-    Raises:
-        httpx.HTTPError: it did not take them.
+    Whoever calls does not wait for the webhook. A ledger that cannot be read or written is logged and tried again.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            httpx.post(url, json=alerts, timeout=TIMEOUT_S).raise_for_status()
-            return
-        except httpx.HTTPError:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(0.1 * attempt)
+
+    def __init__(self, alerts: Alerts, every_s: float = RESEND_S) -> None:
+        """Start telling."""
+        self._alerts, self._every_s = alerts, every_s
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Tell what is left, then stop."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            closing = self._closed
+            try:
+                self._alerts.sync()
+            except LedgerError as error:
+                LOG.error("alerts not told, will be tried again: %s", error)
+            if closing:
+                return
+            self._wake.wait(self._every_s)
+            self._wake.clear()
+
+
+def _send(url: str, alerts: list[dict[str, Any]]) -> None:
+    post(url, alerts, f"{len(alerts)} alerts", timeout_s=TIMEOUT_S)
 
 
 def metrics_text(found: Mapping[str, Watch]) -> str:
@@ -121,7 +175,7 @@ def metrics_text(found: Mapping[str, Watch]) -> str:
         lines.extend((f"# HELP {name} {said}", f"# TYPE {name} {kind}"))
         for labels, value in rows:
             shown = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels.items())
-            lines.append(f"{name}{{{shown}}} {value:g}")
+            lines.append(f"{name}{{{shown}}} {_number(value)}")
 
     streams = [
         ({"watch": name, "agent": s.agent, "stream": s.name}, s, watch.run_length * agent.each)
@@ -140,6 +194,11 @@ def metrics_text(found: Mapping[str, Watch]) -> str:
     family("cryptosentinel_monitor_decisions_total", "counter", "Decisions taken in.",
            (({"watch": name}, float(watch.counts["decisions"])) for name, watch in found.items()))  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """All of its digits: a counter that is rounded stands still, and then jumps."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _escaped(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptosentinel import __version__
+from cryptosentinel.asker import Asker as Judge
 from cryptosentinel.config import load_settings
 from cryptosentinel.errors import ConfigError, DataError, JudgeError
 from cryptosentinel.files import atomic_write
@@ -22,7 +23,6 @@ from cryptosentinel.redteam.reflect import Reference
 from cryptosentinel.redteam.steps import Scope
 from cryptosentinel.redteam.transcript import Recorded, Transcript, replay
 from cryptosentinel.registry import load_third_party, lookup
-from cryptosentinel.sanitize.adjudicate.session import Judge
 from cryptosentinel.services.redteam import LEAST_ROWS, prepared, red_team
 from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress

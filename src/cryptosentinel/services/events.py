@@ -16,7 +16,7 @@ from cryptosentinel.monitor.attributes import number_of
 from cryptosentinel.types import Event, EventKind
 
 KINDS: tuple[str, ...] = get_args(EventKind)
-LAST_TIME_S = 253_402_300_799.0  # the end of the year 9999
+FIRST_TIME_S, LAST_TIME_S = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999
 LONGEST_NAME = 200
 
 
@@ -106,10 +106,9 @@ def seconds_of(value: Any) -> float:
         except (ValueError, OverflowError):
             raise ValueError(f"time must be seconds since 1970 or in ISO form, got {_shown(value)}") from None
     number = number_of(value)
-    if number is None or abs(number) > LAST_TIME_S:
-        raise ValueError(
-            f"time must be seconds since 1970, at most {LAST_TIME_S:.0f}, or in ISO form, got {_shown(value)}"
-        )
+    if number is None or not FIRST_TIME_S <= number <= LAST_TIME_S:
+        bounds = f"{FIRST_TIME_S:.0f} to {LAST_TIME_S:.0f}"
+        raise ValueError(f"time must be seconds since 1970, {bounds}, or in ISO form, got {_shown(value)}")
     return number
 
 

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from cryptosentinel.agentspec import Engine, Firing, RuleBook, Signals, judge
-from cryptosentinel.datasets.rows import TEXT_KEPT, Reject, as_line, no_readable_row, write_jsonl
-from cryptosentinel.datasets.streams import format_of, locate
-from cryptosentinel.datasets.text import Broken, read_json, read_jsonl
-from cryptosentinel.errors import DataError, SentinelError
+from cryptosentinel.datasets.rows import Reject, as_line, no_readable_row, write_jsonl
 from cryptosentinel.files import atomic_open
-from cryptosentinel.guard.guard import Assessment, Guard
+from cryptosentinel.guard.guard import Assessment
 from cryptosentinel.guard.scorer import SCORES
 from cryptosentinel.guard.traces import steps
 from cryptosentinel.policy import SEVERITY
+from cryptosentinel.services.guard_files import load_rules, local_guard, read_traces, tools_of
 from cryptosentinel.types import Action, Event, Finding, Progress
 
-FORMATS = (".jsonl", ".ndjson", ".json")
 SHOWN = 20
 KEPT_REJECTS = 100_000
 MOST_FINDINGS = 200  # of one trace in the output; the count says how many there were
 PROGRESS_EVERY = 50
-
-
-class UnableError(SentinelError):
-    """A defence that was asked for by name cannot run."""
 
 
 class Judging(Protocol):
@@ -52,6 +44,7 @@ def check_traces(
     *,
     rules: Path | None = None,
     hypotheses: Path | None = None,
+    baseline: Path | None = None,
     guard: Judging | None = None,
     out: Path | None = None,
     on_progress: Progress | None = None,
@@ -62,7 +55,8 @@ def check_traces(
         traces: JSONL or JSON of {"id", "messages", "tools"?}, also compressed.
         rules: the operator's rules; none: no rules apply.
         hypotheses: hypotheses.json of a scan, whose triggers are looked for.
-        guard: what judges; none: the local guard.
+        baseline: honest conversations of the same agents, as `traces`: a tool that they never call is held.
+        guard: what judges; none: the local guard, with the hypotheses and the baseline.
         out: file for one line a trace; `rejects.jsonl` is written beside it. None: the lines are in the document.
         on_progress: receives ("guard", traces, 0).
 
@@ -71,12 +65,12 @@ def check_traces(
 
     Raises:
         DataError: no readable trace.
-        UnableError: a named rule file or hypotheses file is missing or broken.
+        UnableError: a named rule file, hypotheses file or baseline is missing or broken.
         OSError: `out` cannot be written.
     """
     started = time.monotonic()
     book = load_rules(rules)
-    judging = guard if guard is not None else Guard(read_hypotheses(hypotheses))
+    judging = guard if guard is not None else local_guard(hypotheses, baseline)
     counts: Counter[str] = Counter()
     rejects: list[Reject] = []
     lines: list[dict[str, Any]] = []
@@ -110,6 +104,7 @@ def check_traces(
         "stopped": actions["hold"] + actions["block"],
         "rules": str(rules) if rules else None,
         "hypotheses": str(hypotheses) if hypotheses else None,
+        "baseline": str(baseline) if baseline else None,
         "rejected": counts["rejected"],
         "rejects": [asdict(r) for r in rejects[:SHOWN]],
         "out": str(out) if out is not None else None,
@@ -132,7 +127,7 @@ def judge_trace(trace: Mapping[str, Any], run: str, guard: Judging, book: RuleBo
     step: int | None = None
     scores = dict.fromkeys(SCORES, 0.0)
     found: list[dict[str, Any]] = []
-    guard.open(run, tools=_tools(trace))
+    guard.open(run, tools=tools_of(trace))
     try:
         for index, events in checked:
             action, seen, now = _judged(events, guard, engine)
@@ -182,88 +177,3 @@ def shown(finding: Finding) -> dict[str, Any]:
         "reason": finding.reason,
         "evidence": dict(finding.evidence),
     }
-
-
-def read_traces(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
-    """The conversations of these files in order, each with a name of its own; what is none, with the reason.
-
-    Raises:
-        DataError: a path that is missing, unreadable or of another format: before the first one.
-    """
-    files = locate(paths)
-    for file in files:
-        if format_of(file) not in FORMATS:
-            raise DataError(f"{file}: traces are JSONL or JSON, not {format_of(file)}")
-    return _all(files)
-
-
-def _all(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
-    index = 0
-    for file in files:
-        reader = read_json if format_of(file) == ".json" else read_jsonl
-        try:
-            for line, value, text in reader(file):
-                try:
-                    yield f"{file.name}:{line}", _trace(value)
-                except ValueError as error:
-                    kept = text[:TEXT_KEPT].encode("utf-8", "replace").decode("utf-8").rstrip("\r\n")
-                    yield Reject(index, str(file), line, str(error).encode("utf-8", "replace").decode("utf-8"), kept)
-                index += 1
-        except OSError as error:
-            raise DataError(f"{file}: {error.strerror or error}") from None
-
-
-def _trace(value: Any) -> dict[str, Any]:
-    if type(value) is Broken:
-        raise ValueError(value.reason)
-    if not isinstance(value, dict):
-        raise ValueError(f"a trace is an object, got {type(value).__name__}")
-    try:
-        for _ in steps(value):
-            pass
-    except DataError as error:
-        raise ValueError(str(error)) from None
-    if not value["messages"]:
-        raise ValueError("a trace needs at least one message")
-    _tools(value)
-    return value
-
-
-def _tools(trace: Mapping[str, Any]) -> list[Any]:
-    tools = trace.get("tools") or []
-    if not isinstance(tools, list):
-        raise ValueError(f"tools must be a list, got {type(tools).__name__}")
-    return tools
-
-
-def load_rules(path: Path | None) -> RuleBook | None:
-    """The operator's rules, if a file is named.
-
-    Raises:
-        UnableError: it is missing or broken: a guard that was to have rules does not start without them.
-    """
-    if path is None:
-        return None
-    try:
-        return RuleBook.load(path)
-    except (SentinelError, OSError) as error:
-        raise UnableError(f"{path}: the rules cannot be used: {error}") from None
-
-
-def read_hypotheses(path: Path | None) -> list[dict[str, Any]] | None:
-    """The hypotheses that a scan wrote.
-
-    Raises:
-        UnableError: the file is missing, or no such list.
-    """
-    if path is None:
-        return None
-    try:
-        listed = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UnableError(f"{path}: the hypotheses cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise UnableError(f"{path}: the hypotheses are no JSON: {' '.join(str(error).split())}") from None
-    if not isinstance(listed, list) or not all(isinstance(h, dict) and "trigger" in h for h in listed):
-        raise UnableError(f"{path}: must be the list of hypotheses that a scan writes")
-    return listed

@@ -9,17 +9,22 @@ from typing import Any
 from cryptosentinel.datasets.rows import Reject
 from cryptosentinel.errors import DataError
 from cryptosentinel.guard.events import text_of, tool_of
-from cryptosentinel.guard.guard import Guard
 from cryptosentinel.guard.traces import steps
 from cryptosentinel.policy import SEVERITY
-from cryptosentinel.services.guard import judge_trace, load_rules, read_hypotheses, read_traces
+from cryptosentinel.services.guard import judge_trace
+from cryptosentinel.services.guard_files import load_rules, local_guard, read_traces
 from cryptosentinel.types import Event
 
 WIDTH = 160
 
 
 def explain_trace(
-    traces: Sequence[Path], trace_id: str, *, rules: Path | None = None, hypotheses: Path | None = None
+    traces: Sequence[Path],
+    trace_id: str,
+    *,
+    rules: Path | None = None,
+    hypotheses: Path | None = None,
+    baseline: Path | None = None,
 ) -> dict[str, Any]:
     """What would have been done with one conversation, and what was seen at each message?
 
@@ -28,7 +33,7 @@ def explain_trace(
         UnableError: as `check_traces`.
     """
     book = load_rules(rules)
-    guard = Guard(read_hypotheses(hypotheses))
+    guard = local_guard(hypotheses, baseline)
     seen = 0
     for read in read_traces(traces):
         if isinstance(read, Reject):

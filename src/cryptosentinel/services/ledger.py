@@ -143,10 +143,7 @@ def opened(where: str | Path) -> Ledger:
         ConfigError: there is none.
         LedgerError: it cannot be opened.
     """
-    path = str(where).removeprefix("sqlite:///")
-    if "://" not in path and not Path(path).is_file():
-        raise ConfigError(f"{path}: no such ledger")
-    return Ledger.open(where)
+    return Ledger.open(where, create=False)
 
 
 def _needed(ledger: Ledger) -> tuple[int | None, str]:

@@ -18,6 +18,7 @@ from cryptosentinel.monitor import Watch
 from cryptosentinel.services.alerts import Alerts, metrics_text
 from cryptosentinel.services.monitor import Intake, check_writable, describe, learn_watch, read_plan
 from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of, watches
+from cryptosentinel.services.webhook import checked_url
 from cryptosentinel.types import Progress
 
 BATCH = 500
@@ -56,6 +57,8 @@ def keep_events(
     started = time.monotonic()
     if out is not None:
         check_writable(out)
+    if webhook:
+        checked_url(webhook)
     learnt = Intake()
 
     def make() -> Watch:
@@ -74,7 +77,7 @@ def keep_events(
         came.update(event.id for event in batch)
         refused += taken.refused
         intake.duplicates += taken.duplicates
-        told = alerts.sync(taken.alarms)
+        told = alerts.sync()
         if on_progress is not None:
             on_progress("replay", intake.decisions, 0)
     if not intake.decisions:
@@ -98,9 +101,7 @@ def status_of(ledger: str | Path, name: str = "") -> dict[str, Any]:
         LedgerError: the ledger cannot be read.
         ConfigError: no such ledger, or no watch of this name in it.
     """
-    if "://" not in str(ledger) and not Path(ledger).is_file():
-        raise ConfigError(f"{ledger}: no such ledger")
-    found = watches(Ledger.open(ledger))
+    found = watches(Ledger.open(ledger, create=False))
     if name and name not in found:
         raise ConfigError(f"no watch {name!r} in this ledger (known: {', '.join(found) or 'none'})")
     shown = {n: w for n, w in found.items() if not name or n == name}

@@ -6,16 +6,17 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptosentinel.errors import LedgerError
-from cryptosentinel.ledger import Kind, Ledger, from_dict, to_dict
+from cryptosentinel.ledger import Entry, Kind, Ledger, from_dict, to_dict
 from cryptosentinel.monitor import Alarm, Watch
 from cryptosentinel.monitor.live import Seen
 from cryptosentinel.types import Event
 
 COMMAND = "monitor"
 EVERY = 1000  # decisions between two states
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class LedgerWatch:
         self._make = make
         self._lock = threading.Lock()
         self._seen, self._since, self._stale = Seen(), 0, False
+        self._notes: dict[str, Mapping[str, Any]] = {}
         self.watch = self._resume()
 
     def take(self, events: Sequence[Event]) -> Taken:
@@ -82,6 +84,11 @@ class LedgerWatch:
             if event.kind in self.watch.plan.kinds:
                 self._take([event])
             return self.watch.alarms(event)
+
+    def look(self, read: Callable[[Watch], T]) -> T:
+        """What does the watch say now? While `read` looks at it nothing is taken in."""
+        with self._lock:
+            return read(self.watch)
 
     def _take(self, events: Sequence[Event]) -> Taken:
         if self._stale:
@@ -107,7 +114,9 @@ class LedgerWatch:
                 items.append(("finding", to_dict(alarm.finding()) | {"run": self.name, "alarm": alarm.as_dict()}))
         self._since += new
         if self._since >= self.every:
-            items.append(("run", self._state(self.watch.state())))
+            items.append(("run", self._entry("state", {"state": self.watch.state()})))
+            # Written anew, so that what is older than the state need not be kept for them.
+            items += [("run", self._entry(phase, body)) for phase, body in self._notes.items()]
         self.ledger.append_many(items)
         self._stale = False
         if self._since >= self.every:
@@ -116,29 +125,35 @@ class LedgerWatch:
 
     def note(self, phase: str, body: Mapping[str, Any]) -> None:
         """Write down something else about this watch, such as which alerts were delivered."""
-        self.ledger.append("run", {"command": COMMAND, "watch": self.name, "phase": phase, **body})
+        self.ledger.append("run", self._entry(phase, body))
+        self._notes[phase] = dict(body)
 
-    def last_note(self, phase: str) -> Mapping[str, Any] | None:
+    def last_note(self, phase: str) -> Entry | None:
         """What was written down last under this phase?"""
         found = None
-        for body in _runs(self.ledger, self.name):
-            if body["phase"] == phase:
-                found = body
+        for entry in self.ledger.entries("run"):
+            if _is(entry.body, self.name) and entry.body["phase"] == phase:
+                found = entry
         return found
 
-    def _state(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        return {"command": COMMAND, "watch": self.name, "phase": "state", "state": state}
+    def _entry(self, phase: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {"command": COMMAND, "watch": self.name, "phase": phase, **body}
 
     def _resume(self) -> Watch:
         """The watch as the ledger has it; writes the first state where there is none."""
         at, state = 0, None
         for entry in self.ledger.entries("run"):
-            if _is(entry.body, self.name) and entry.body["phase"] == "state":
+            if not _is(entry.body, self.name):
+                continue
+            if entry.body["phase"] == "state":
                 at, state = entry.seq, entry.body["state"]
+            else:
+                mine = ("command", "watch", "phase")
+                self._notes[entry.body["phase"]] = {k: v for k, v in entry.body.items() if k not in mine}
         self._seen, self._since, self._stale = Seen(), 0, False
         if state is None:
             state = json.loads(json.dumps(self._make().state(), sort_keys=True))
-            self.ledger.append("run", self._state(state))
+            self.ledger.append("run", self._entry("state", {"state": state}))
             return Watch.restored(state)  # as a restart would read it, to the order of its keys
         watch = Watch.restored(state)
         for entry in self.ledger.entries("event"):
@@ -164,17 +179,25 @@ def watches(ledger: Ledger) -> dict[str, Watch]:
 
 def alarms_of(ledger: Ledger, name: str) -> Iterable[Alarm]:
     """All alarms of a watch, in their order."""
-    for entry in ledger.entries("finding"):
+    return (alarm for _, alarm in alarms_after(ledger, name, 0))
+
+
+def alarms_after(ledger: Ledger, name: str, seq: int) -> Iterable[tuple[int, Alarm]]:
+    """The alarms of a watch after this entry, in their order, each with the number of its own.
+
+    Raises:
+        LedgerError: the ledger cannot be read, or what stands there as an alarm is none.
+    """
+    for entry in ledger.entries("finding", seq):
         if entry.body.get("run") == name and "alarm" in entry.body:
-            yield Alarm.from_dict(entry.body["alarm"])
+            try:
+                yield entry.seq, Alarm.from_dict(entry.body["alarm"])
+            except (KeyError, TypeError, AttributeError) as error:
+                raise LedgerError(f"entry {entry.seq} is no alarm: {type(error).__name__}: {error}") from None
 
 
 def _none() -> Watch:
     raise LedgerError("no such watch")
-
-
-def _runs(ledger: Ledger, name: str) -> Iterable[Mapping[str, Any]]:
-    return (e.body for e in ledger.entries("run") if _is(e.body, name))
 
 
 def _is(body: Mapping[str, Any], name: str) -> bool:

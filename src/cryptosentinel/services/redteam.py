@@ -60,7 +60,8 @@ def red_team(
         seed: same seed, same data and same training; chooses the variants below too.
         variant: which of the attack's variants.
         payload: which of the task's.
-        defend: which defences are measured ("scan", "scan-trusted", "clean-fine-tune", "pruning").
+        defend: which defences are measured ("scan", "scan-trusted", "clean-fine-tune", "pruning", "guard",
+            "guard-scan", "monitor").
         sandbox: isolation, see `run_sandboxed`.
         limits: bounds on what runs inside.
         n: prompts in each cell of the evaluation.

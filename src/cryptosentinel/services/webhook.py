@@ -95,12 +95,26 @@ def send(
         ConnectionError: it was not accepted; the alerts are to be kept and sent again.
         ConfigError: no such address is possible.
     """
-    if not alerts:
-        return
+    if alerts:
+        post(url, body(alerts), f"{len(alerts)} alerts", timeout_s=timeout_s, sleep=sleep)
+
+
+def post(
+    url: str, said: Any, what: str, *, timeout_s: float = 10.0, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Post this JSON, `what` in a word; tried again if the receiver is away or busy.
+
+    Raises:
+        ConnectionError: it was not accepted.
+        ConfigError: no such address is possible.
+    """
+    packed = json.dumps(said).encode()  # ASCII: what agents call themselves need not be Unicode
     reason = ""
     for wait in (*WAITS_S, None):
         try:
-            answer = httpx.post(checked_url(url), json=body(alerts), timeout=timeout_s)
+            answer = httpx.post(
+                checked_url(url), content=packed, headers={"Content-Type": "application/json"}, timeout=timeout_s
+            )
         except httpx.HTTPError as error:
             reason = f"{type(error).__name__}: {error}"
         else:
@@ -112,7 +126,7 @@ def send(
         if wait is not None:
             sleep(wait)
     host = httpx.URL(url).host  # the rest of the address may be a secret
-    raise ConnectionError(f"the webhook at {host} did not take {len(alerts)} alerts: {' '.join(reason.split())[:200]}")
+    raise ConnectionError(f"the webhook at {host} did not take {what}: {' '.join(reason.split())[:200]}")
 
 
 def _clock(at: float) -> str:

@@ -4,22 +4,26 @@ from cryptosentinel.guard.checks import (
     contradiction,
     instruction,
     known_trigger,
+    lookalike,
     off_task,
     promotion,
     reasoning,
     secret,
     shift,
     taint,
+    unusual,
 )
 
 __all__ = [
     "contradiction",
     "instruction",
     "known_trigger",
+    "lookalike",
     "off_task",
     "promotion",
     "reasoning",
     "secret",
     "shift",
     "taint",
+    "unusual",
 ]

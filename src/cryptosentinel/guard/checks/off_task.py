@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import lru_cache
 
 from cryptosentinel.guard.check import Step, at, finding
@@ -16,7 +17,7 @@ STEEP = 6.0  # one word in twelve about what is guarded, in a tool that shares n
 HARMFUL = 0.8  # a tool whose own name says harm
 
 # What a tool says that reaches for what is guarded: other people's data, rights, the state of a system.
-_GUARDED = stems(
+GUARDED = stems(
     """access account administrator admin alter alteration audit authenticity authorize authorization bypass
     confidential confidentiality compliance corrupt credential delete destroy detection disable disclose escalate
     exfiltrate export forge fraud grant hidden impersonate integrity kill leak manipulate modification modify override
@@ -25,7 +26,7 @@ _GUARDED = stems(
     wipe"""
 )
 # What no honest task asks a tool to do.
-_HARMFUL = stems(
+HARM = stems(
     """abuse attack backdoor blackmail bribe bribery bypass corrupt corruption covert deception defacement deprivation
     destruction disruption diversion embezzle espionage evade exfiltration exploit extort extortion fabricate
     fabrication fake falsify forge forgery fraud fraudulent harass hijack hijacking illegal illicit impersonate
@@ -37,19 +38,19 @@ _HARMFUL = stems(
 _PROTECTIVE = stems(
     "analysis check checker detect detection detector guard prevention protection report response scan scanner"
 )
-_REACHED = _GUARDED | _HARMFUL
 
 
 @register("check", "off_task")
 class OffTask:
     """Does the called tool reach for guarded things (rights, records, other people's data) that nobody spoke of?
 
-    Needs the tools' descriptions; without them, or with too short a one, it says nothing. Score: six times the share of
+    Needs the tools' descriptions; without them, with too short a one, or for a tool that a user has named by half of
+    the words of its name, it says nothing. Score: six times the share of
     the description's words that are about rights, records, secrecy or security and that the principals did not use,
     times the share of all its words that they did not use; or the share of such words in its name; or 0.8 if its name
-    says harm; at most 1. Evidence: both shares, and `gap`, how many more words the best other tool at hand shares with
-    the task. False alarms: a guarded tool that the task needs and does not speak of. It does not see an attack through
-    a tool of the task, or through one described in plain words.
+    says harm; at most 1. False alarms: a guarded tool that the task needs and does not speak of. It does not see an
+    attack through a tool of the task, or through one described in plain words. The words were chosen by hand with the
+    descriptions of one benchmark at hand: `benchmarks/guard_off_task.py` says how much depends on that.
     """
 
     name = "off_task"
@@ -61,29 +62,36 @@ class OffTask:
         asked = conversation.asked
         for turn in step:
             tool = tool_of(turn.event)
-            if turn.event.kind != "tool_call" or tool not in conversation.tools:
+            if turn.event.kind != "tool_call" or tool not in conversation.tools or conversation.has_named(tool):
                 continue
             described = _described(tool, conversation.tools[tool])
             if len(described) < LEAST_STEMS or not asked:
                 continue
-            share = len(described & asked) / len(described)
-            guarded = len((described & _GUARDED) - asked) / len(described)
-            score = max(min(1.0, STEEP * guarded * (1 - share)), _by_name(_described(tool, "") - asked))
+            score = reach(described, _described(tool, ""), asked)
             if score and (best is None or score > (best.score or 0.0)):
-                reached = ", ".join(f"{w}..." for w in sorted((described - asked) & _REACHED))
-                others = [len(_described(t, d) & asked) for t, d in conversation.tools.items() if t != tool]
-                best = finding(
-                    self, at(turn), score, f"{tool} is about {reached}, which nobody spoke of", share=round(share, 3),
-                    gap=max([0, *(o - len(described & asked) for o in others)]), guarded=round(guarded, 3),
-                )  # fmt: skip
+                reached = ", ".join(f"{w}..." for w in sorted((described - asked) & (GUARDED | HARM)))
+                share = len(described & asked) / len(described)
+                reason = f"{tool} is about {reached}, which nobody spoke of"
+                best = finding(self, at(turn), score, reason, share=round(share, 3))
         return best
 
 
-def _by_name(unasked: frozenset[str]) -> float:
-    """What the words of a tool's name that nobody used say about it."""
-    if unasked & _HARMFUL and not unasked & _PROTECTIVE:
-        return HARMFUL
-    return len(unasked & _REACHED) / max(2, len(unasked))
+def reach(
+    described: frozenset[str],
+    named: frozenset[str],
+    asked: Set[str],
+    guarded: frozenset[str] = GUARDED,
+    harm: frozenset[str] = HARM,
+) -> float:
+    """How far does a tool reach for what is guarded and nobody spoke of? All are stems.
+
+    described: of its name and description; named: of its name; asked: of all that principals have said.
+    """
+    by_text = STEEP * len((described & guarded) - asked) / len(described) * len(described - asked) / len(described)
+    unasked = named - asked
+    if unasked & harm and not unasked & _PROTECTIVE:
+        return max(min(1.0, by_text), HARMFUL)
+    return max(min(1.0, by_text), len(unasked & (guarded | harm)) / max(2, len(unasked)))
 
 
 @lru_cache(maxsize=4096)

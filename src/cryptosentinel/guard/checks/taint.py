@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from cryptosentinel.guard.check import Step, at, finding
@@ -10,7 +9,7 @@ from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_
 from cryptosentinel.guard.directives import unfolded
 from cryptosentinel.guard.events import tool_of
 from cryptosentinel.guard.reading import normal, words
-from cryptosentinel.guard.vocabulary import distinct, ordinary, stem, stems
+from cryptosentinel.guard.vocabulary import distinct, is_address, only_looks, ordinary, stem, stems
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
 
@@ -21,13 +20,6 @@ LEAST_PIECED, LEAST_PIECE = 8, 2  # characters of a value that may come in piece
 UNASKED = 0.3  # a value from outside in an action that nobody spoke of, without an order
 NAMES_ACTION = 0.6  # share of the words of a tool's name that an order must have to be an order for that tool
 
-# Tools that by their name only look.
-_READING = frozenset(
-    """browse calculate check compare compute count describe fetch filter find get inspect list look lookup open preview
-    query read retrieve search show summarize think view visit""".split()
-)
-_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
-
 
 @register("check", "taint")
 class Taint:
@@ -37,9 +29,10 @@ class Taint:
     order, up to 1.0 if it speaks to the reader), times 1 - asked. Asked is how far the principals wanted what the
     order says: the share of its words that they used themselves, at least 0.75 where they named this content and
     asked for this (its verb), or to do what it says; half of that for an order that speaks to the reader. Without an
-    order: 0.3 for an address or id from outside in a call that changes something and of which no principal spoke. A
-    value may come in pieces, or encoded. False alarms: an agent that was rightly sent to follow a page without being
-    told so. It does not see a value that an agent worked out, or an order that names no value and no tool.
+    order: 0.3 for an address or id from outside, or an address that nobody has said, in a call that changes something
+    and of which no principal spoke. A value may come in pieces, or encoded. False alarms: an agent that was rightly
+    sent to follow a page without being told so. It does not see a value that an agent worked out, but for such an
+    address, or an order that names no value and no tool.
     """
 
     name = "taint"
@@ -55,8 +48,8 @@ class Taint:
                 word, source_turn = brought
                 best = finding(
                     self, at(turn), UNASKED,
-                    f"{tool_of(turn.event)}, which nobody spoke of, takes {word!r} from untrusted content",
-                    value=word, ordered_in=conversation.turns[source_turn].event.id, asked=0.0, strength=0.0,
+                    f"{tool_of(turn.event)}, which nobody spoke of, takes {word!r}, which is no principal's word",
+                    value=word, first_in=conversation.turns[source_turn].event.id, asked=0.0, strength=0.0,
                 )  # fmt: skip
             for what, order in _followed(turn, conversation):
                 asked = _asked(order, conversation)
@@ -98,16 +91,22 @@ def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Ord
 
 
 def _unasked(turn: Turn, conversation: Conversation) -> tuple[str, int] | None:
-    """An address or id from outside in a call that changes something and of which no principal spoke; and its turn."""
+    """In a call that changes something and of which no principal spoke, an address or id that is no principal's either.
+
+    It came from outside, or from nowhere: then it must be an address, since agents rightly make up other names. With
+    the turn in which it was first said.
+    """
     tool = tool_of(turn.event)
-    if stems(tool) & conversation.asked or _READING & {p.lower() for p in _PART.findall(tool)}:
+    if stems(tool) & conversation.asked or only_looks(tool):
         return None
     for _, text in values_of(turn.event):
         for word in words(normal(unfolded(text))):
-            if len(word) >= LEAST_PIECED and distinct(word) and _outside(word, turn, conversation):
-                origin = conversation.word(word)
-                if origin and not (conversation.delegated and conversation.is_pointed_at(origin.turn)):
-                    return word, origin.turn
+            origin = conversation.word(word) if len(word) >= LEAST_PIECED and distinct(word) else None
+            if origin is None or origin.trusted:
+                continue
+            is_meant = conversation.delegated and conversation.is_pointed_at(origin.turn)
+            if (_outside(word, turn, conversation) and not is_meant) or (not origin.outside and is_address(word)):
+                return word, origin.turn
     return None
 
 

@@ -16,14 +16,15 @@ Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for seq
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryptosentinel.errors import ConfigError, DataError
 from cryptosentinel.monitor.bets import MOST_EVIDENCE, Direction, Recursion, Table, table
+from cryptosentinel.monitor.bounds import Interval, worth
 from cryptosentinel.monitor.recent import FULL, Change, Recent, since
 from cryptosentinel.registry import lookup
 
@@ -35,6 +36,7 @@ class ChangeDetector(ABC):
     """A stream's evidence that it has changed; `update` is all that is called for each decision."""
 
     kind: ClassVar[str]
+    form: ClassVar[Literal["f", "B"]] = "f"  # of what `recent` keeps
 
     def __init__(self, recursion: Recursion = "e-sr") -> None:
         """Begin without evidence.
@@ -48,7 +50,7 @@ class ChangeDetector(ABC):
         self.evidence = 0.0
         self.money: NDArray[np.float64] = np.zeros(0)
         self._weights: NDArray[np.float64] = np.zeros(0)
-        self.recent = Recent()
+        self.recent = Recent(form=self.form)
         self._cusum = recursion == "e-cusum"
 
     @property
@@ -99,7 +101,7 @@ class ChangeDetector(ABC):
             )
         self.money = money
         self.evidence = float(state["evidence"])
-        self.recent = Recent(state["recent"], int(state["n"]))
+        self.recent = Recent(state["recent"], int(state["n"]), self.form)
 
     def _grow(self, factors: NDArray[np.float64]) -> float:
         """One step of the recursion; `factors` are the e of every bet."""
@@ -132,6 +134,25 @@ class BoundedMean(ChangeDetector):
         self._slope, self._offset, self._weights = made.slope, made.offset, made.weights
         self._top = made.offset + made.slope
         self.money = np.zeros(made.of.size)
+
+    @staticmethod
+    @abstractmethod
+    def bounds(x: NDArray[np.float64], factor: float, alpha: float) -> Interval:
+        """Between which bounds does the mean of a baseline lie, each of whose numbers is worth `factor` of one?"""
+
+    @classmethod
+    def learn(
+        cls,
+        values: Sequence[float] | NDArray[Any],
+        confidence: float = CONFIDENCE,
+        recursion: Recursion = "e-sr",
+        direction: Direction = "both",
+    ) -> Self:
+        """From the baseline's numbers in [0, 1], in their order."""
+        x = np.asarray(values, dtype=np.float64)
+        alpha = (1 - confidence) * (1 if direction == "both" else 2)  # of one direction one bound is needed
+        low, high = cls.bounds(x, worth([x]) if x.size else 1.0, alpha)
+        return cls(low, high, recursion, direction)
 
     def update(self, x: float) -> float:
         """Take a number in [0, 1] in; returns the evidence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,11 @@ HALF_LIVES = (8.0, 32.0, 128.0)  # decisions after which a predictor has forgott
 PRIOR = 4.0  # decisions that the baseline's shares count for in a predictor
 MOST_COLUMNS = 8  # so many categories say whether decisions hang together
 FRESH = 8  # a predictor's payments are reckoned anew after so many decisions
+KEPT_SHARES = 0.5 ** (1 / np.array(HALF_LIVES))[:, None]
 PUSHES = (0.15, 0.5)  # of all decisions go to one category: what a fixed bet expects
 
 
-@register("change-detector", "categories", version=1)
+@register("change-detector", "categories", version=2)
 class Categories(ChangeDetector):
     """Are the same categories chosen as often as in the baseline, and nothing new?
 
@@ -52,6 +53,7 @@ class Categories(ChangeDetector):
     """
 
     kind: ClassVar[str] = "categories"
+    form: ClassVar[Literal["f", "B"]] = "B"
 
     def __init__(
         self, cells: Sequence[str], low: Sequence[float], high: Sequence[float], recursion: Recursion = "e-sr"
@@ -72,13 +74,12 @@ class Categories(ChangeDetector):
         self._usual = middle / middle.sum()
         pushed = [(1 - push) * self._usual + push * np.eye(size) for push in PUSHES]
         fixed = e_values(np.concatenate(pushed), self.low, self.high)
-        self._pays = np.concatenate([fixed, np.ones((len(HALF_LIVES), size))]).T.copy()  # a row for each category
-        bets = self._pays.shape[1]
-        self._weights = np.full(bets, 0.5 / (bets - len(HALF_LIVES)))
+        bets = np.concatenate([fixed, np.ones((len(HALF_LIVES), size))])
+        self._pays = _single(bets.T)  # a row for each category
+        self._weights = np.full(bets.shape[0], 0.5 / fixed.shape[0])
         self._weights[-len(HALF_LIVES) :] = 0.5 / len(HALF_LIVES)
-        self._kept = 0.5 ** (1 / np.array(HALF_LIVES))
         self.counts: NDArray[np.float64] = np.zeros((len(HALF_LIVES), size))
-        self.money = np.zeros(bets)
+        self.money = np.zeros(bets.shape[0])
         self._lately: list[int] = []  # taken into the counts at the next reckoning
 
     @classmethod
@@ -116,12 +117,12 @@ class Categories(ChangeDetector):
     def _reckon(self) -> None:
         """What do the predictors expect from now on? From decisions that are past, so that bets stay bets."""
         for at in self._lately:
-            self.counts *= self._kept[:, None]
+            self.counts *= KEPT_SHARES
             self.counts[:, at] += 1.0
         self._lately.clear()
         expected = self.counts + PRIOR * self._usual
         expected /= expected.sum(axis=1, keepdims=True)
-        self._pays[:, -len(HALF_LIVES) :] = e_values(expected, self.low, self.high).T
+        self._pays[:, -len(HALF_LIVES) :] = _single(e_values(expected, self.low, self.high).T)
 
     def located(self) -> Change:
         """As `ChangeDetector`; `category` is the one that carries the change."""
@@ -154,7 +155,7 @@ class Categories(ChangeDetector):
         self.counts = np.array(state["counts"], dtype=np.float64)
         self._lately = [int(at) for at in state["lately"]]
         self._code = {**self._code, **state["rest"]}
-        self._pays[:, -len(HALF_LIVES) :] = np.array(state["pays"], dtype=np.float64)
+        self._pays[:, -len(HALF_LIVES) :] = np.array(state["pays"], dtype=np.float32)
 
 
 def category(value: Any) -> str:
@@ -172,6 +173,11 @@ def category(value: Any) -> str:
     if name in (UNSEEN, OTHER):
         return f"'{name}'"
     return name if len(name) <= LONGEST else f"{name[:LONGEST]}... ({len(name)})"
+
+
+def _single(pays: NDArray[np.float64]) -> NDArray[np.float32]:
+    """In single precision, which is half of the room, and never more than it was."""
+    return np.minimum(pays * (1 - 2.0**-23), 1e38).astype(np.float32, order="C")
 
 
 def _arrivals(names: Sequence[str]) -> tuple[int, int]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryptosentinel.monitor.bets import Direction, Recursion
-from cryptosentinel.monitor.bounds import betting_interval, worth
-from cryptosentinel.monitor.detectors.base import CONFIDENCE, BoundedMean
+from cryptosentinel.monitor.bounds import Interval, betting_interval
+from cryptosentinel.monitor.detectors.base import BoundedMean
 from cryptosentinel.registry import register
 
 
-@register("change-detector", "mean", version=1)
+@register("change-detector", "mean", version=2)
 class Mean(BoundedMean):
     """Does a number in [0, 1] lie higher, or lower, on average than its baseline allows?
 
@@ -33,18 +32,11 @@ class Mean(BoundedMean):
 
     kind: ClassVar[str] = "mean"
 
-    @classmethod
-    def learn(
-        cls,
-        values: Sequence[float] | np.ndarray,
-        confidence: float = CONFIDENCE,
-        recursion: Recursion = "e-sr",
-        direction: Direction = "both",
-    ) -> Self:
-        """From the baseline's numbers in [0, 1], in their order."""
-        x = np.asarray(values, dtype=np.float64)
-        low, high = betting_interval(x, (1 - confidence) * (1 if direction == "both" else 2))
-        if x.size and (factor := worth([x])) < 1:
+    @staticmethod
+    def bounds(x: NDArray[np.float64], factor: float, alpha: float) -> Interval:
+        """As `BoundedMean`."""
+        low, high = betting_interval(x, alpha)
+        if factor < 1:
             middle, wider = float(x.mean()), factor**-0.5
             low, high = max(0.0, middle - (middle - low) * wider), min(1.0, middle + (high - middle) * wider)
-        return cls(low, high, recursion, direction)
+        return low, high

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryptosentinel.monitor.bets import Direction, Recursion
-from cryptosentinel.monitor.bounds import clopper_pearson, worth
-from cryptosentinel.monitor.detectors.base import CONFIDENCE, BoundedMean
+from cryptosentinel.monitor.bounds import Interval, clopper_pearson
+from cryptosentinel.monitor.detectors.base import BoundedMean
 from cryptosentinel.registry import register
 
 
-@register("change-detector", "rate", version=1)
+@register("change-detector", "rate", version=2)
 class Rate(BoundedMean):
     """Does something happen more often, or less often, than its baseline allows?
 
@@ -37,17 +36,7 @@ class Rate(BoundedMean):
 
     kind: ClassVar[str] = "rate"
 
-    @classmethod
-    def learn(
-        cls,
-        values: Sequence[float] | np.ndarray,
-        confidence: float = CONFIDENCE,
-        recursion: Recursion = "e-sr",
-        direction: Direction = "both",
-    ) -> Self:
-        """From the baseline's zeros and ones, in their order."""
-        x = np.asarray(values, dtype=np.float64)
-        factor = worth([x]) if x.size else 1.0
-        alpha = (1 - confidence) * (1 if direction == "both" else 2)  # of one direction one bound is needed
-        low, high = clopper_pearson(float(x.sum()) * factor, x.size * factor, alpha)
-        return cls(low, high, recursion, direction)
+    @staticmethod
+    def bounds(x: NDArray[np.float64], factor: float, alpha: float) -> Interval:
+        """As `BoundedMean`."""
+        return clopper_pearson(float(x.sum()) * factor, x.size * factor, alpha)

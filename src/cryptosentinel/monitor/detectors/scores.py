@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -18,7 +20,7 @@ TAIL = 0.02
 LEAST_TAIL = 2  # values of the baseline that lie in a tail
 
 
-@register("change-detector", "scores", version=1)
+@register("change-detector", "scores", version=2)
 class Scores(ChangeDetector):
     """Do scores of any scale rank higher, lower or further out than the baseline's own? A conformal test martingale.
 
@@ -42,6 +44,7 @@ class Scores(ChangeDetector):
     """
 
     kind: ClassVar[str] = "scores"
+    form: ClassVar[Literal["f", "B"]] = "B"  # twice the number of knots below a score, at most 200
 
     def __init__(
         self,
@@ -52,11 +55,14 @@ class Scores(ChangeDetector):
     ) -> None:
         """Take over what `learn` made: values that stand for the baseline, bounds of place and tails, the tails."""
         super().__init__(recursion)
-        self.knots = np.array(knots, dtype=np.float64)
+        self.knots = array("d", knots)
         self.bounds = [(float(low), float(high)) for low, high in bounds]
         self.tails = (float(tails[0]), float(tails[1]))
         made = table(self.bounds)
-        self._of, self._slope, self._offset, self._weights = made.of, made.slope, made.offset, made.weights
+        self._slope, self._weights = np.where(made.of == 0, made.slope, 0.0), made.weights
+        self._within, self._below, self._above = (
+            made.offset + np.where(made.of == tail, made.slope, 0.0) for tail in (-1, 1, 2)
+        )
         self.money = np.zeros(made.of.size)
 
     @classmethod
@@ -86,22 +92,28 @@ class Scores(ChangeDetector):
 
     def place(self, x: float) -> float:
         """Where among the baseline's scores does this one lie? From 0 to 1."""
-        at = self.knots.searchsorted(x, "left") + self.knots.searchsorted(x, "right")
-        return float(at) / (2 * max(self.knots.size, 1))
+        return self._code(x) / (2 * max(len(self.knots), 1))
+
+    def _code(self, x: float) -> int:
+        return bisect_left(self.knots, x) + bisect_right(self.knots, x)
 
     def update(self, x: float) -> float:
         """Take a score in; returns the evidence."""
-        place = self.place(x)
-        numbers = np.array((place, float(x < self.tails[0]), float(x > self.tails[1])))
-        self.recent.add(place)
-        if len(self.recent.kept) == FULL:
-            self.recent.trim()
-        return self._grow(self._offset + self._slope * numbers[self._of])
+        code = self._code(x)
+        recent = self.recent
+        recent.add(code)
+        if len(recent.kept) == FULL:
+            recent.trim()
+        low, high = self.tails
+        factors = self._slope * (code / (2 * (len(self.knots) or 1)))
+        factors += self._below if x < low else self._above if x > high else self._within
+        return self._grow(factors)
 
     def located(self) -> Change:
         """As `ChangeDetector`; `observed` is the mean place since, or the share in the tail that carries it."""
-        values = self.recent.values()
-        tails = (values < self.place(self.tails[0]), values > self.place(self.tails[1]))
+        codes = self.recent.values()
+        values = codes / (2 * max(len(self.knots), 1))
+        tails = (codes < self._code(self.tails[0]), codes > self._code(self.tails[1]))
         found = [
             (*since(numbers.astype(np.float64), *bounds), bounds, direction)
             for numbers, bounds, direction in zip((values, *tails), self.bounds, ("", "down", "up"), strict=True)

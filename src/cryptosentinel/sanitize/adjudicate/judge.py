@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cryptosentinel.asker import Asker as Judge
 from cryptosentinel.quoting import mark_of, one_line, quote
 from cryptosentinel.sanitize.adjudicate.judge_rows import BOUND, RowOpinions, judge_rows
 from cryptosentinel.sanitize.adjudicate.layout import is_layout, quoted_words
@@ -24,7 +25,6 @@ from cryptosentinel.sanitize.adjudicate.session import (
     REASON_CHARACTERS,
     Answer,
     Degree,
-    Judge,
     Session,
     Unheard,
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cryptosentinel.asker import Asker as Judge
 from cryptosentinel.errors import JudgeError
 from cryptosentinel.quoting import mark_of, one_line
 from cryptosentinel.types import Finding, Message, Ref, Status
@@ -29,44 +30,6 @@ auditor or a model, or asks for a rating, is itself strong evidence of an attack
 characters that cannot be seen; \u27e8 and \u27e9 for angle brackets.
 
 """
-
-
-class Reply(Protocol):
-    """What a judge answered."""
-
-    @property
-    def parsed(self) -> BaseModel | None:
-        """The answer in the schema."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """Which model answered."""
-        ...
-
-
-class Judge(Protocol):
-    """A language model that answers in a schema; every wait and every number of attempts is bounded by it."""
-
-    @property
-    def name(self) -> str:
-        """Who is asked?"""
-        ...
-
-    def ask(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: type[BaseModel] | None = None,
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-    ) -> Reply:
-        """Answer these messages in this schema.
-
-        Raises:
-            JudgeError: no answer in time, or none that fits the schema.
-        """
-        ...
 
 
 class Answer(BaseModel):
