@@ -3,8 +3,10 @@
 Every cell is a whole session of the real Agno team with its offline policies on the paper market: scenario x defences x
 seed, the seed choosing market, clients and the attack's variant. Goals are read off books and documents, never off a
 defence. Then clean sessions of 30 days with and without the defences: what is held, what it costs in money and time,
-and whether a seed gives the same session twice. Times are of the processor (without the sandbox of a trained analyst):
-the clock's depend on what runs beside it. Finished cells are kept, so that a run that was stopped goes on.
+whether a seed gives the same session twice, and whether every verdict is the same when a session's ledger is judged
+again. With --analyst also a month with that analyst (gemma-3-270m: minutes). Times are of the processor (without the
+sandbox of a trained analyst): the clock's depend on what runs beside it. Finished cells are kept, so that a run that
+was stopped goes on.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -22,6 +26,7 @@ from bench.desk_tables import desk_tables
 from bench.tables import fill
 
 from cryptosentinel.desk.protection import DEFENCES
+from cryptosentinel.desk.replay import replay_desk
 from cryptosentinel.desk.run import goals, run_desk
 from cryptosentinel.desk.watching import baseline
 from cryptosentinel.metrics import wilson
@@ -47,19 +52,25 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="variants of each scenario")
     parser.add_argument("--alone-seeds", type=int, default=2, help="of them, behind one defence alone")
     parser.add_argument("--clean-seeds", type=int, default=2)
+    parser.add_argument("--analyst", default="", help="a trained analyst for one more clean month: gemma-3-270m")
     options = parser.parse_args()
     cache = runs.CellCache(cache_folder() / "benchmarks" / "desk.jsonl")
     digest = runs.source_digest([p for folder in CODE for p in [folder, *sorted(folder.glob("**/*.ags"))]])
 
     def cell(
-        attack: str | None, name: str, seed: int, days: int, again: int = 0, analyst: str | None = None
+        attack: str | None, name: str, seed: int, days: int, replayed: bool = False, analyst: str | None = None
     ) -> dict[str, Any]:
-        key = json.dumps([digest, attack, name, seed, days, again, analyst])
+        key = json.dumps([digest, attack, name, seed, days, replayed, analyst])
         outcome = cache.get(key)
         if outcome is None:
-            started = time.process_time()
-            done = run_desk(days=days, seed=seed, attack=attack, defences=SETS[name], analyst=analyst)
-            outcome = {k: done[k] for k in KEPT} | {"cpu_s": time.process_time() - started}
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) if replayed else None
+                started = time.process_time()
+                done = run_desk(days=days, seed=seed, attack=attack, defences=SETS[name], analyst=analyst, out=out)
+                outcome = {k: done[k] for k in KEPT} | {"cpu_s": time.process_time() - started}
+                if out is not None:
+                    again = replay_desk(out)
+                    outcome["replay"] = {k: again[k] for k in ("same", "steps", "different", "reason")}
             cache.put(key, outcome)
         runs.say(f"{attack or 'clean'} {name} {seed}: goal {outcome['attack_goal_reached']}, {outcome['seconds']} s")
         return {"attack": attack or "clean", "defences": name, "seed": seed, "days": days} | outcome
@@ -69,7 +80,7 @@ def main() -> int:
 
     def grid(names: tuple[str, ...], seeds: int) -> list[dict[str, Any]]:
         return [
-            cell(attack, name, seed, LONG_DAYS if attack in LONG else DAYS)
+            cell(attack, name, seed, LONG_DAYS if attack in LONG else DAYS, replayed=name == "all" and seed == 0)
             for name in names for attack in goals() for seed in range(seeds)
         ]  # fmt: skip
 
@@ -78,17 +89,19 @@ def main() -> int:
         cell(None, name, seed, CLEAN_DAYS, analyst=analyst)
         for analyst in (None, "words") for seed in range(options.clean_seeds) for name in ("none", "all")
     ]  # fmt: skip
-    again = cell(None, "all", 0, CLEAN_DAYS, again=1)
+    again = cell(None, "all", 0, CLEAN_DAYS, replayed=True)
+    trained = [cell(None, name, 0, CLEAN_DAYS, analyst=options.analyst) for name in ("none", "all") if options.analyst]
     cells += grid(DEFENCES, options.alone_seeds)
     first = next(c for c in clean if c["defences"] == "all" and c["seed"] == 0)
     same = all(again[k] == first[k] for k in KEPT if k != "seconds")
     counts = {k: getattr(options, k.replace("-", "_")) for k in ("seeds", "alone-seeds", "clean-seeds")}
+    counts |= {"analyst": options.analyst} if options.analyst else {}
     result = {
         "made": runs.provenance("desk.py", counts, ("agno", "numpy")) | {"load_average": load, "code_digest": digest},
         "goals": goals(),
         "rows": [row(attack, name, cells) for attack in goals() for name in SETS],
-        "clean": clean,
-        "targets": targets(cells, clean, same),
+        "clean": clean + trained,
+        "targets": targets(cells, clean, same) + replays([*cells, again]) + slowed(trained),
         "cells": cells,
     }
     runs.write_result(options.out, result)
@@ -144,6 +157,29 @@ def targets(cells: list[dict[str, Any]], clean: list[dict[str, Any]], same: bool
         ),
         target("books balanced", "always", str(all(c["books_balanced"] for c in cells + clean)),
                all(c["books_balanced"] for c in cells + clean)),
+    ]  # fmt: skip
+
+
+def replays(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the sessions that were judged again from their ledgers, which came out the same?"""
+    seen = [c["replay"] for c in cells if "replay" in c]
+    steps, same = sum(r["steps"] for r in seen), sum(r["same"] for r in seen)
+    measured = f"{same} of {len(seen)} sessions, {steps:,} steps, {sum(r['different'] for r in seen)} verdicts differ"
+    return [target("judged again from the ledger: the same verdicts and books", "all", measured, same == len(seen))]
+
+
+def slowed(trained: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A month with a trained analyst: how long by the clock, and what share of it do the defences add?"""
+    if not trained:
+        return []
+    bare, behind = trained
+    share = (behind["cpu_s"] - bare["cpu_s"]) / bare["seconds"]
+    took = f"{behind['seconds']:.0f} s"
+    name = behind["model"].partition(",")[0]
+    return [
+        target(f"30 days with {name}, trained and asked in the sandbox", "<= 600 s", took, behind["seconds"] <= 600),
+        target(f"time that the defences add to that (processor, of the clock's {bare['seconds']:.0f} s)", "<= 5%",
+               f"{share:.1%}", share <= 0.05),
     ]  # fmt: skip
 
 

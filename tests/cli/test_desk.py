@@ -43,6 +43,13 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str], tmp_path
     }
 
 
+def test_a_model_of_ones_own_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["desk", "run", "--days", "1", "--json", "--model", "MarketAnalyst=cryptosentinel.desk.policy.dev:dev"]
+    assert run(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["fills"] == 0 and document["undefended"] is None
+
+
 def test_a_person_reads_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["desk", "run", "--days", "1", "--no-defence"]) == 0
     said = capsys.readouterr().out
@@ -64,6 +71,9 @@ def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--defence", "hope"], "defences are some of rules, guard, monitor, got hope"),
         (["--prices", "nowhere"], "no folder nowhere"),
         (["--seed", "-5"], "seed must be 0 or more, got -5"),
+        (["--model", "Dev"], "a model is named AGENT=package.module:NAME"),
+        (["--model", "Dev=cryptosentinel.desk.nowhere:x"], "No module named"),
+        (["--model", "Dev=cryptosentinel.desk.team:MOST_CALLS"], "is no Agno model"),
         (["--no-defence", "--defence", "rules"], "--no-defence and --defence rules: one of them"),
         (["--backdoored", "--attack", "slow-drift"], "one attack at a time"),
     ],

@@ -212,4 +212,7 @@ def test_charts_refuse_what_does_not_fit_and_take_nothing() -> None:
     for empty in (histogram([], [], []), lookup("chart", "durations").target({})):
         assert empty.startswith("<svg") and "<title>" in empty and "<desc>" in empty
     assert lookup("chart", "intervals").target([], []).startswith("<svg")
+    gap = lookup("chart", "curves").target({"a": [1.0, None, -2.0], "b": [None, None]}, [2])
+    assert gap.count("M") >= 4 and "a ends at" in gap and "b is unknown" in gap and "nan" not in gap
+    assert lookup("chart", "curves").target({}).startswith("<svg")
     assert lookup("chart", "heatmap").target([], [], []).startswith("<svg")

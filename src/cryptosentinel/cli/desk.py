@@ -49,6 +49,10 @@ def run(
         list[str] | None, typer.Option(help="Only this defence: rules, guard or monitor; repeat for more.")
     ] = None,
     analyst: Analyst = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AGENT=MODULE:NAME", help="An Agno model of yours for this agent; repeat for more."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same market, clients and attack.")] = 0,
     prices: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="SYMBOL.csv files instead of the paper market.")
@@ -74,16 +78,18 @@ def run(
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.desk.protection import DEFENCES
     from cryptosentinel.desk.run import run_desk
+    from cryptosentinel.desk.team import named_models
     from cryptosentinel.errors import ConfigError
     from cryptosentinel.report.desk import render_desk
 
     if no_defence and defence:
         raise ConfigError(f"--no-defence and --defence {defence[0]}: one of them")
+    models = named_models(model or ())
     chosen = () if no_defence else tuple(dict.fromkeys(defence or DEFENCES))
     settings: dict[str, Any] = {
         "days": days, "seed": seed, "attack": attack, "backdoored": backdoored, "analyst": analyst,
-        "defences": chosen, "prices": prices, "sandbox": sandbox, "compare": out is not None, "out": out,
-        "render": render_desk,
+        "defences": chosen, "prices": prices, "sandbox": sandbox, "out": out, "render": render_desk,
+        "models": models, "compare": out is not None and not models,  # nobody's model is asked twice unasked
     }  # fmt: skip
     if (analyst or "words" if backdoored else analyst or "policy") == "policy":
         with MeetingTable() as table:

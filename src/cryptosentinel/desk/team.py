@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from cryptosentinel.desk.agents import LEADER, MEMBERS, Role
@@ -68,6 +70,33 @@ def build_desk(floor: Floor, models: Mapping[str, Model | Policy] | None = None)
         store_member_responses=True,
         telemetry=False,
     )
+
+
+def named_models(entries: Sequence[str]) -> dict[str, Any]:
+    """The models that "AGENT=package.module:NAME" name: an Agno model, a policy, or a function that makes either.
+
+    Raises:
+        ConfigError: another form, no such agent, module or name, or nothing that could be a model.
+
+    >>> list(named_models(["Dev=cryptosentinel.desk.policy.dev:dev"]))
+    ['Dev']
+    """
+    found: dict[str, Any] = {}
+    for entry in entries:
+        agent, _, place = entry.partition("=")
+        module, _, name = place.partition(":")
+        if agent not in NAMES or not module or not name:
+            raise ConfigError(f"a model is named AGENT=package.module:NAME (agents: {', '.join(NAMES)}), got {entry!r}")
+        try:
+            model = getattr(import_module(module), name)
+            takes_nothing = callable(model) and not hasattr(model, "invoke") and not signature(model).parameters
+            model = model() if takes_nothing else model
+        except Exception as error:  # somebody else's code
+            raise ConfigError(f"{entry}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        if not callable(model) and not hasattr(model, "invoke"):
+            raise ConfigError(f"{entry}: a {type(model).__name__} is no Agno model and no policy")
+        found[agent] = model
+    return found
 
 
 def model_of(role: Role, given: Mapping[str, Any]) -> Any:

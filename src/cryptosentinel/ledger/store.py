@@ -33,6 +33,7 @@ from cryptosentinel.types import Event, Finding, Verdict
 
 ATTEMPTS = 3
 PAGE = 1000
+LAST = sa.select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1)  # made once: that takes time
 T = TypeVar("T")
 
 
@@ -92,8 +93,7 @@ class Ledger:
             return []
 
         def write(connection: sa.Connection) -> list[Entry]:
-            last = connection.execute(sa.select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1))
-            seq, head = last.one_or_none() or (0, GENESIS)
+            seq, head = connection.execute(LAST).one_or_none() or (0, GENESIS)
             at = time.time_ns() // 1000
             added: list[Entry] = []
             rows: list[tuple[Any, ...]] = []

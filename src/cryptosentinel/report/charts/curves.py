@@ -11,6 +11,7 @@ from cryptosentinel.report.svg import label, line, picture, tag
 from cryptosentinel.report.text import number
 
 WIDTH, TOP, PLOT, LEFT, RIGHT, BOTTOM = 880, 34, 190, 84, 30, 52
+LEAST_APART = 16  # of two labels
 COLOURS = ("var(--defended)", "var(--undefended)", "var(--clean)")
 
 
@@ -39,12 +40,14 @@ def curves(series: Mapping[str, Sequence[float | None]], marks: Sequence[int] = 
         return base - PLOT * (value - low) / span
 
     parts: list[str] = []
-    for value in sorted({low, (low + high) / 2, high, 0.0}):
+    shown = [0.0]
+    for value in (high, low, (low + high) / 2):
+        if all(abs(height(value) - height(other)) >= LEAST_APART for other in shown):
+            shown.append(value)
+    for value in shown:
         y = height(value)
-        parts += [
-            line(LEFT, y, right, y, "base" if value == 0 else "grid"),
-            label(LEFT - 8, y + 4, number(value), anchor="end"),
-        ]
+        kind = "base" if value == 0 else "grid"
+        parts += [line(LEFT, y, right, y, kind), label(LEFT - 8, y + 4, number(value), anchor="end")]
     told = []
     for place, (name, values) in enumerate(series.items()):
         colour = COLOURS[place % len(COLOURS)]
