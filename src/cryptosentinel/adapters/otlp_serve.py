@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cryptosentinel.adapters.otlp import check_open, receiver
 from cryptosentinel.adapters.otlp_intake import Intake
 from cryptosentinel.errors import ConfigError, MissingExtraError
-from cryptosentinel.ledger import Ledger
+from cryptosentinel.ledger import Kind, Ledger
 from cryptosentinel.monitor import Watch
 from cryptosentinel.services.alerts import RESEND_S, Alerts, Teller, metrics_text
 from cryptosentinel.services.monitor import learn_watch, read_plan
@@ -33,13 +33,18 @@ class AlertingWatch:
         """Its streams."""
         return self._kept.watch
 
-    def take(self, events: Sequence[Event]) -> Taken:
-        """Take these in, then tell of the alarms that they set off.
+    @property
+    def ledger(self) -> Ledger:
+        """Where it keeps what it takes."""
+        return self._kept.ledger
+
+    def take(self, events: Sequence[Event], beside: Sequence[tuple[Kind, Mapping[str, Any]]] = ()) -> Taken:
+        """Take these in, then tell of the alarms that they set off; as `LedgerWatch.take`.
 
         Raises:
             LedgerError: nothing of them was kept.
         """
-        taken = self._kept.take(events)
+        taken = self._kept.take(events, beside)
         if taken.alarms:
             self._teller.wake()
         return taken
