@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,15 @@ def serve(
     kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
     watch = AlertingWatch(kept, webhook)
     app = receiver(Intake(opened, name, watch=watch), token, watch.metrics)
-    server = uvicorn.Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
+
+    class Server(uvicorn.Server):
+        """A signal is how it ends, and not passed on once it has."""
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
+
+    server = Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
     sockets = [server.config.bind_socket()]
     gc.freeze()  # what is there by now stays
     gc.set_threshold(*COLLECT)
