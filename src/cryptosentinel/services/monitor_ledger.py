@@ -177,10 +177,9 @@ class LedgerWatch:
         for entry in self.ledger.entries("event", 0 if first else self._at):
             if entry.body.get("run") != self.name:
                 continue
-            event = from_dict(Event, entry.body)
-            self._seen.again(event.id)
+            self._seen.again(str(entry.body.get("id")))
             if entry.seq > self._at:
-                watch.observe(event)
+                watch.observe(from_dict(Event, entry.body))
                 self._since += 1
         return watch
 
