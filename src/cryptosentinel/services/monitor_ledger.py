@@ -140,8 +140,9 @@ class LedgerWatch:
 
     def note(self, phase: str, body: Mapping[str, Any]) -> None:
         """Write down something else about this watch, such as which alerts were delivered."""
-        self.ledger.append("run", self._entry(phase, body))
-        self._notes[phase] = dict(body)
+        with self._lock:
+            self.ledger.append("run", self._entry(phase, body))
+            self._notes[phase] = dict(body)
 
     def last_note(self, phase: str) -> Entry | None:
         """What was written down last under this phase?"""
@@ -157,30 +158,32 @@ class LedgerWatch:
     def _resume(self) -> Watch:
         """The watch as the ledger has it; writes the first state where there is none.
 
-        All ids are read the first time; after a fault what follows the latest state is enough.
+        All ids are read the first time; after a fault what follows the latest state that is known is enough, though
+        the write that seemed to fail may have left a newer one.
         """
-        state, first = None, self._at == 0
-        for entry in self.ledger.entries("run", max(0, self._at - 1)):
+        state, known, at = None, self._at, self._at
+        for entry in self.ledger.entries("run", max(0, known - 1)):
             if not _is(entry.body, self.name):
                 continue
             if entry.body["phase"] == "state":
-                self._at, state = entry.seq, entry.body["state"]
+                at, state = entry.seq, entry.body["state"]
             else:
                 mine = ("command", "watch", "phase")
                 self._notes[entry.body["phase"]] = {k: v for k, v in entry.body.items() if k not in mine}
-        self._since, self._stale = 0, False
+        self._since = 0
         if state is None:
             state = json.loads(json.dumps(self._make().state(), sort_keys=True))
             self._at = self.ledger.append("run", self._entry("state", {"state": state})).seq
             return Watch.restored(state)  # as a restart would read it, to the order of its keys
         watch = Watch.restored(state)
-        for entry in self.ledger.entries("event", 0 if first else self._at):
+        for entry in self.ledger.entries("event", known):
             if entry.body.get("run") != self.name:
                 continue
             self._seen.again(str(entry.body.get("id")))
-            if entry.seq > self._at:
+            if entry.seq > at:
                 watch.observe(from_dict(Event, entry.body))
                 self._since += 1
+        self._stale, self._at = False, at  # not before: the ledger may go away while it is read
         return watch
 
 
