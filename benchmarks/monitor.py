@@ -242,7 +242,8 @@ def measured_delays(rng: np.random.Generator, size: float) -> tuple[list[Doc], d
                     BURN, 5000,
                 )  # fmt: skip
                 row = {
-                    "oracle_at_a_median": float(np.median(at_a)), "baseline": baseline, "recursion": recursion, "direction": direction, "shift": shift,
+                    "oracle_at_a_median": float(np.median(at_a)),
+                    "baseline": baseline, "recursion": recursion, "direction": direction, "shift": shift,
                     "run_length_at_bound": length, "threshold": A_DELAY, "n": n,
                     "mean": float(seen.mean()), "median": float(np.median(seen)),
                     "se": float(seen.std() / math.sqrt(n)),

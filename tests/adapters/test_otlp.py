@@ -142,9 +142,9 @@ def test_the_watch_takes_what_it_watches_once_whatever_fails(ledger: Ledger, mon
 
 
 def test_who_sends_again_after_others_were_served_is_counted_once(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = LedgerWatch(ledger, "desk", lambda: Watch(Plan()))
+    watch = LedgerWatch(Ledger.open(tmp_path / "watch.db"), "desk", lambda: Watch(Plan()))  # so: two transactions
     seen: list[str] = []
 
     class Sees(Observer):
@@ -153,19 +153,17 @@ def test_who_sends_again_after_others_were_served_is_counted_once(
             return super().observe(event)
 
     intake = Intake(ledger, watch=watch, observer=Sees())
-    take = LedgerWatch.take
 
-    def fails(self: LedgerWatch, events: Any) -> Any:
+    def fails(self: LedgerWatch, *given: Any) -> Any:
         raise LedgerError("gone, after the answers were kept and before the decisions were")
 
     with monkeypatch.context() as patch, pytest.raises(LedgerError):
         patch.setattr(LedgerWatch, "take", fails)
         intake.take(read([decided(1)]))
-    assert LedgerWatch.take is take
     intake.take(read([decided(2)]))
     assert intake.take(read([decided(1)])).duplicates == 0
     assert intake.take(read([decided(1)])).duplicates == 2
-    ids = [e["id"] for e in kept(ledger)]
+    ids = [e["id"] for e in [*kept(ledger), *kept(watch.ledger)]]
     assert len(ids) == len(set(ids)) == 4
     assert sorted(seen) == sorted(ids)
 

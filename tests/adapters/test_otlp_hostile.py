@@ -212,12 +212,14 @@ def start(path: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_a_signal_stops_it_and_what_was_sent_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_and_what_was_sent_is_kept(tmp_path: Path, number: signal.Signals) -> None:
     server = start(tmp_path / "l.db")
     assert server.stdout is not None
     url = json.loads(server.stdout.readline())["traces"]
     assert httpx.post(url, content=body_json(TEAM["gen_ai"]), headers={"Content-Type": JSON}).status_code == 200
     assert "cryptosentinel_otlp_events_total 5" in httpx.get(url.replace("/v1/traces", "/metrics")).text
-    server.send_signal(signal.SIGINT)
-    server.communicate(timeout=30)
+    server.send_signal(number)
+    server.communicate(timeout=60)
+    assert server.returncode == 0
     assert len(list(Ledger.open(tmp_path / "l.db").entries("event"))) == 5

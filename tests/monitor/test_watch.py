@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,17 @@ def test_late_decisions_count_and_are_counted() -> None:
     watched([decision(1, time=100.0, size=1.0), decision(2, time=50.0, size=1.0)], watch)
     assert watch.counts["late"] == 1
     assert {s.decisions for s in watch.streams() if s.name == "size"} == {2}
+
+
+def test_a_clock_that_is_ahead_makes_nobody_else_late() -> None:
+    watch = Watch(Plan())
+    ahead = [replace(decision(i, time=1e9 + i), agent="Analyst") for i in range(5)]
+    for pair in zip(ahead, [decision(i, time=float(i)) for i in range(5)], strict=True):
+        watched(pair, watch)
+    assert watch.counts["late"] == 0
+    again = Watch.restored(json.loads(json.dumps(watch.state())))
+    watched([decision(9, time=1.0)], again)
+    assert again.counts["late"] == 1
 
 
 def test_names_made_up_by_agents_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

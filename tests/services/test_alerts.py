@@ -184,6 +184,18 @@ def test_an_idle_process_tells_by_itself_and_who_takes_does_not_wait(ledger: Led
     teller.close()
 
 
+def test_a_receiver_that_is_idle_goes_on_telling(ledger: Ledger, receiver: str) -> None:
+    from cryptosentinel.adapters.otlp_serve import AlertingWatch
+
+    watch = AlertingWatch(LedgerWatch(ledger, "desk", learnt), receiver, every_s=0.01)
+    assert len(watch.take(decided(100, 2, 0.6)).alarms) == 1
+    until(lambda: bool(_Receiver.got))
+    assert 'alarm{watch="desk",agent="Trader",stream="risky"} 1' in watch.metrics()
+    watch.take(decided(900, 3))
+    until(lambda: "endsAt" in _Receiver.got[-1][0])
+    watch.close()
+
+
 def test_a_ledger_that_is_away_does_not_stop_the_telling(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told()
     kept = LedgerWatch(ledger, "desk", learnt)

@@ -93,6 +93,41 @@ def test_an_event_is_read_or_refused_and_nothing_else(value: dict[str, Any], nea
         Watch(Plan()).observe(event)
 
 
+def test_a_write_that_was_not_answered_is_found_with_the_state_that_it_left(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = decided(60, 1) + decided(100, 2, 0.6)
+    kept = LedgerWatch(ledger, "w", learnt, every=50)
+    kept.take(events[:40])
+    append, entries = Ledger.append_many, Ledger.entries
+
+    def unanswered(self: Ledger, items: Any) -> Any:
+        append(self, items)
+        raise LedgerError("the server closed the connection unexpectedly")
+
+    def breaks_off(self: Ledger, kind: Any = None, after: int = 0) -> Any:
+        for n, entry in enumerate(entries(self, kind, after)):
+            if kind == "event" and n == 20:
+                raise LedgerError("gone again, while it was read")
+            yield entry
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append_many", unanswered)
+        with pytest.raises(LedgerError):
+            kept.take(events[40:120])  # a state is among what is written
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "entries", breaks_off)
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="gone again"):
+                kept.take(events[40:])
+    taken = kept.take(events[40:])
+    assert (taken.new, taken.duplicates) == (40, 80)
+    whole = LedgerWatch(ledger, "whole", learnt)
+    whole.take(events)
+    assert kept.watch.state() == whole.watch.state() == LedgerWatch(ledger, "w", learnt).watch.state()
+    assert list(alarms_of(ledger, "w")) == list(alarms_of(ledger, "whole"))
+
+
 def test_the_observer_asks_and_holds_what_a_rule_says(ledger: Ledger) -> None:
     rules = "rule @drift trigger swap check drift_alarm(risky) enforce user_inspection end"
     for watch in (Live(learnt()), LedgerWatch(ledger, "w", learnt)):

@@ -32,8 +32,12 @@ class Watching(Protocol):
     def watch(self) -> Any:
         """Its `plan.kinds` are the kinds of events that it takes."""
 
-    def take(self, events: Sequence[Event]) -> Any:
-        """Take these; when it returns they are kept."""
+    @property
+    def ledger(self) -> Ledger:
+        """Where it keeps them."""
+
+    def take(self, events: Sequence[Event], beside: Sequence[tuple[Kind, Mapping[str, Any]]] = ()) -> Any:
+        """Take these; when it returns they are kept, and so is what is written beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +185,24 @@ class Intake:
         Each part is known by its events' ids, so what was kept before a fault is not kept again.
         """
         watched = self.watch.watch.plan.kinds if self.watch is not None else ()
+        theirs = [e for e in events if e.kind in watched]
+        together = self.watch if theirs and self.watch is not None and self.watch.ledger is self.ledger else None
         kept_by_observer = self.observer is not None and self.observer.ledger is not None
         faults: dict[str, str] = {}
         unkept = [e for e in events if e.kind not in watched and not kept_by_observer and e.id not in self._ahead]
-        self._failing = self._now()
+        self._failing, at = self._now(), self._at
+        taken: Any = None
         while True:
             mine = [e for e in unkept if e.id not in faults]
             items: list[tuple[Kind, Mapping[str, Any]]] = [("event", self._body(event)) for event in mine]
             if waits := [o.as_dict() for o in orphans if not any(id in faults for id in o.ids())]:
                 items.append(("run", {"command": COMMAND, "phase": PHASE, "receiver": self.name, "spans": waits}))
             try:
-                kept = self.ledger.append_many(items)
+                if together:
+                    taken = together.take(theirs, items)
+                    at = getattr(taken, "last", 0) or at
+                elif kept := self.ledger.append_many(items):
+                    at = kept[-1].seq
                 break
             except LedgerError as error:
                 bad = {e.id: fault for e in mine if (fault := _fault(self._body(e)))}
@@ -199,11 +210,12 @@ class Intake:
                 if not bad.keys() - faults.keys():
                     raise error
                 faults |= bad
-        if self.watch is not None and (theirs := [e for e in events if e.kind in watched]):
-            for said in getattr(self.watch.take(theirs), "refused", ()):
-                id, _, fault = said.partition(": ")
-                faults[id] = fault
-        self._failing, self._at = None, kept[-1].seq if kept else self._at
+        if self.watch is not None and theirs and not together:
+            taken = self.watch.take(theirs)
+        for said in getattr(taken, "refused", ()):
+            id, _, fault = said.partition(": ")
+            faults[id] = fault
+        self._failing, self._at = None, at
         return faults
 
     def _catch_up(self, failing: float) -> None:

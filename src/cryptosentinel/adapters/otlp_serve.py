@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cryptosentinel.adapters.otlp import check_open, receiver
 from cryptosentinel.adapters.otlp_intake import Intake
 from cryptosentinel.errors import ConfigError, MissingExtraError
-from cryptosentinel.ledger import Ledger
+from cryptosentinel.ledger import Kind, Ledger
 from cryptosentinel.monitor import Watch
 from cryptosentinel.services.alerts import RESEND_S, Alerts, Teller, metrics_text
 from cryptosentinel.services.monitor import learn_watch, read_plan
@@ -33,13 +34,18 @@ class AlertingWatch:
         """Its streams."""
         return self._kept.watch
 
-    def take(self, events: Sequence[Event]) -> Taken:
-        """Take these in, then tell of the alarms that they set off.
+    @property
+    def ledger(self) -> Ledger:
+        """Where it keeps what it takes."""
+        return self._kept.ledger
+
+    def take(self, events: Sequence[Event], beside: Sequence[tuple[Kind, Mapping[str, Any]]] = ()) -> Taken:
+        """Take these in, then tell of the alarms that they set off; as `LedgerWatch.take`.
 
         Raises:
             LedgerError: nothing of them was kept.
         """
-        taken = self._kept.take(events)
+        taken = self._kept.take(events, beside)
         if taken.alarms:
             self._teller.wake()
         return taken
@@ -100,7 +106,15 @@ def serve(
     kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
     watch = AlertingWatch(kept, webhook)
     app = receiver(Intake(opened, name, watch=watch), token, watch.metrics)
-    server = uvicorn.Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
+
+    class Server(uvicorn.Server):
+        """A signal is how it ends, and not passed on once it has."""
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
+
+    server = Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
     sockets = [server.config.bind_socket()]
     gc.freeze()  # what is there by now stays
     gc.set_threshold(*COLLECT)

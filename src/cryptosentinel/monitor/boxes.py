@@ -20,17 +20,17 @@ def nearest(expected: Floats, low: Floats, high: Floats) -> Floats:
     >>> p.round(3).tolist()
     [[0.5, 0.25, 0.25]]
     """
-    rows, cells = expected.shape
+    rows = expected.shape[0]
     with np.errstate(divide="ignore"):
         turns = np.concatenate([low / expected, high / expected], axis=1)  # where a cell's p begins and ends to rise
-    order = np.argsort(turns, axis=1, kind="stable")
-    sorted_turns = np.take_along_axis(turns, order, axis=1)
-    rises = np.where(order < cells, 1.0, -1.0) * np.take_along_axis(expected, order % cells, axis=1)
-    slope = np.cumsum(rises, axis=1)
-    steps = np.diff(sorted_turns, axis=1) * slope[:, :-1]
-    total = low.sum() + np.concatenate([np.zeros((rows, 1)), np.cumsum(steps, axis=1)], axis=1)
-    at = np.clip((total < 1.0).sum(axis=1) - 1, 0, 2 * cells - 1)
     row = np.arange(rows)
+    order = turns.argsort(axis=1, kind="stable")
+    sorted_turns = turns[row[:, None], order]
+    slope = np.concatenate([expected, -expected], axis=1)[row[:, None], order].cumsum(axis=1)
+    total = np.zeros_like(turns)
+    np.cumsum((sorted_turns[:, 1:] - sorted_turns[:, :-1]) * slope[:, :-1], axis=1, out=total[:, 1:])
+    total += low.sum()
+    at = np.maximum((total < 1.0).sum(axis=1) - 1, 0)
     rest = 1.0 - total[row, at]
     bend = slope[row, at]
     c = sorted_turns[row, at] + np.divide(rest, bend, out=np.zeros(rows), where=bend > 1e-15)

@@ -35,6 +35,10 @@ class Seen:
             self._ids.popitem(last=False)
         return False
 
+    def forget(self, id: str) -> None:
+        """It did not come after all."""
+        self._ids.pop(id, None)
+
     def __contains__(self, id: str) -> bool:
         """Did it come before?"""
         return id in self._ids

@@ -30,6 +30,7 @@ class _Agent:
         self.left_out: dict[str, str] = {}
         self.waiting: list[Event] | None = []  # learnt from when there are enough; None: has been learnt
         self.decisions = 0
+        self.newest = float("-inf")
         self.each = 1  # so many streams does one decision update, at most
 
     def count(self) -> None:
@@ -41,7 +42,8 @@ class Watch:
     """Watches decisions of many agents; state in, alarms out, no clock and no disk.
 
     An agent with a baseline is held against it. One without is taken as it is in its first decisions (`plan.learn`).
-    Events are taken in the order in which they come; those that are older than an earlier one are counted as late.
+    Events are taken in the order in which they come; those that are older than an earlier
+    one of the same agent, whose clock may differ from others', are counted as late.
 
     >>> import random
     >>> draw = random.Random(0).random
@@ -61,7 +63,6 @@ class Watch:
         self.run_length = run_length if run_length is not None else plan.run_length()
         self.agents: dict[str, _Agent] = {}
         self.counts: Counter[str] = Counter()
-        self.newest = float("-inf")
 
     @classmethod
     def learn(cls, plan: Plan, baseline: Iterable[Event]) -> Watch:
@@ -89,10 +90,6 @@ class Watch:
         if event.kind not in self.plan.kinds:
             return []
         self.counts["decisions"] += 1
-        if event.time < self.newest:
-            self.counts["late"] += 1
-        else:
-            self.newest = event.time
         agent = self.agents.get(event.agent)
         if agent is None:
             if len(self.agents) >= MOST_AGENTS:
@@ -100,6 +97,10 @@ class Watch:
                 return []
             agent = self.agents[event.agent] = _Agent()
         agent.decisions += 1
+        if event.time < agent.newest:
+            self.counts["late"] += 1
+        else:
+            agent.newest = event.time
         if agent.waiting is not None:
             agent.waiting.append(_kept(event))
             if len(agent.waiting) >= self.plan.learn:
@@ -190,10 +191,11 @@ class Watch:
         """All of it, as JSON; floats come back as they were."""
         return {
             "version": STATE_VERSION, "plan": self.plan.model_dump(mode="json"), "run_length": self.run_length,
-            "counts": dict(self.counts), "newest": None if self.newest == float("-inf") else self.newest,
+            "counts": dict(self.counts),
             "agents": {
                 name: {
                     "decisions": agent.decisions, "left_out": agent.left_out,
+                    "newest": None if agent.newest == float("-inf") else agent.newest,
                     "waiting": None if agent.waiting is None else [asdict(e) for e in agent.waiting],
                     "gauges": [{"feature": g.feature.model_dump(mode="json")} | g.state() for g in agent.gauges],
                     "streams": [[*key, stream.state()] for key, stream in agent.streams.items()],
@@ -214,10 +216,11 @@ class Watch:
         try:
             made = cls(Plan.model_validate(state["plan"]), float(state["run_length"]))
             made.counts = Counter(state["counts"])
-            made.newest = float("-inf") if state["newest"] is None else state["newest"]
             for name, kept in state["agents"].items():
                 agent = made.agents[name] = _Agent()
                 agent.decisions, agent.left_out = kept["decisions"], dict(kept["left_out"])
+                newest = kept.get("newest")
+                agent.newest = float("-inf") if newest is None else newest
                 agent.waiting = None if kept["waiting"] is None else [Event(**e) for e in kept["waiting"]]
                 for saved in kept["gauges"]:
                     gauge = Gauge(Feature.model_validate(saved["feature"]))

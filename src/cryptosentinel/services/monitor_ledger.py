@@ -21,12 +21,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a batch: how many decisions are new, which came before, which cannot be kept, and the alarms."""
+    """What became of a batch: how many decisions are new, which came before, which cannot be kept, and the alarms.
+
+    `last` is the last entry that was written, 0 if none was.
+    """
 
     new: int
     duplicates: int
     refused: tuple[str, ...]
     alarms: tuple[Alarm, ...]
+    last: int = 0
 
 
 class LedgerWatch:
@@ -62,17 +66,22 @@ class LedgerWatch:
         self._make = make
         self._lock = threading.Lock()
         self._seen, self._since, self._stale = Seen(), 0, False
+        self._at = 0  # the entry of the latest state
         self._notes: dict[str, Mapping[str, Any]] = {}
         self.watch = self._resume()
 
-    def take(self, events: Sequence[Event]) -> Taken:
+    def take(self, events: Sequence[Event], beside: Sequence[tuple[Kind, Mapping[str, Any]]] = ()) -> Taken:
         """Take these in, in their order; when this returns they are on disk with all that follows from them.
+
+        Args:
+            events: decisions, or what else the plan watches.
+            beside: other entries that are written before them, in the same transaction.
 
         Raises:
             LedgerError: nothing of the batch was kept; send it again.
         """
         with self._lock:
-            return self._take(events)
+            return self._take(events, beside)
 
     def alarms(self, event: Event) -> dict[str, bool]:
         """Which streams of this event's agent have their alarm on? What an Observer asks; a new decision counts first.
@@ -90,10 +99,11 @@ class LedgerWatch:
         with self._lock:
             return read(self.watch)
 
-    def _take(self, events: Sequence[Event]) -> Taken:
+    def _take(self, events: Sequence[Event], beside: Sequence[tuple[Kind, Mapping[str, Any]]] = ()) -> Taken:
         if self._stale:
             self.watch = self._resume()
-        items: list[tuple[Kind, Mapping[str, Any]]] = []
+        items = list(beside)
+        fresh: list[str] = []
         alarms: list[Alarm] = []
         refused: list[str] = []
         new = duplicates = 0
@@ -107,6 +117,7 @@ class LedgerWatch:
                 refused.append(f"{event.id[:80]}: {fault or f'a {event.kind} is not watched'}")
                 continue
             self._seen.again(event.id)
+            fresh.append(event.id)
             new += 1
             items.append(("event", body))
             for alarm in self.watch.observe(event):
@@ -117,16 +128,21 @@ class LedgerWatch:
             items.append(("run", self._entry("state", {"state": self.watch.state()})))
             # Written anew, so that what is older than the state need not be kept for them.
             items += [("run", self._entry(phase, body)) for phase, body in self._notes.items()]
-        self.ledger.append_many(items)
-        self._stale = False
+        try:
+            written = self.ledger.append_many(items)
+            self._stale = False
+        finally:
+            for id in fresh if self._stale else ():  # if they are in the ledger all the same, `_resume` finds them
+                self._seen.forget(id)
         if self._since >= self.every:
-            self._since = 0
-        return Taken(new, duplicates, tuple(refused), tuple(alarms))
+            self._since, self._at = 0, written[-1 - len(self._notes)].seq
+        return Taken(new, duplicates, tuple(refused), tuple(alarms), written[-1].seq if written else 0)
 
     def note(self, phase: str, body: Mapping[str, Any]) -> None:
         """Write down something else about this watch, such as which alerts were delivered."""
-        self.ledger.append("run", self._entry(phase, body))
-        self._notes[phase] = dict(body)
+        with self._lock:
+            self.ledger.append("run", self._entry(phase, body))
+            self._notes[phase] = dict(body)
 
     def last_note(self, phase: str) -> Entry | None:
         """What was written down last under this phase?"""
@@ -140,9 +156,13 @@ class LedgerWatch:
         return {"command": COMMAND, "watch": self.name, "phase": phase, **body}
 
     def _resume(self) -> Watch:
-        """The watch as the ledger has it; writes the first state where there is none."""
-        at, state = 0, None
-        for entry in self.ledger.entries("run"):
+        """The watch as the ledger has it; writes the first state where there is none.
+
+        All ids are read the first time; after a fault what follows the latest state that is known is enough, though
+        the write that seemed to fail may have left a newer one.
+        """
+        state, known, at = None, self._at, self._at
+        for entry in self.ledger.entries("run", max(0, known - 1)):
             if not _is(entry.body, self.name):
                 continue
             if entry.body["phase"] == "state":
@@ -150,20 +170,20 @@ class LedgerWatch:
             else:
                 mine = ("command", "watch", "phase")
                 self._notes[entry.body["phase"]] = {k: v for k, v in entry.body.items() if k not in mine}
-        self._seen, self._since, self._stale = Seen(), 0, False
+        self._since = 0
         if state is None:
             state = json.loads(json.dumps(self._make().state(), sort_keys=True))
-            self.ledger.append("run", self._entry("state", {"state": state}))
+            self._at = self.ledger.append("run", self._entry("state", {"state": state})).seq
             return Watch.restored(state)  # as a restart would read it, to the order of its keys
         watch = Watch.restored(state)
-        for entry in self.ledger.entries("event"):
+        for entry in self.ledger.entries("event", known):
             if entry.body.get("run") != self.name:
                 continue
-            event = from_dict(Event, entry.body)
-            self._seen.again(event.id)
+            self._seen.again(str(entry.body.get("id")))
             if entry.seq > at:
-                watch.observe(event)
+                watch.observe(from_dict(Event, entry.body))
                 self._since += 1
+        self._stale, self._at = False, at  # not before: the ledger may go away while it is read
         return watch
 
 

@@ -24,7 +24,8 @@ HALF_LIVES = (8.0, 32.0, 128.0)  # decisions after which a predictor has forgott
 PRIOR = 4.0  # decisions that the baseline's shares count for in a predictor
 MOST_COLUMNS = 8  # so many categories say whether decisions hang together
 FRESH = 8  # a predictor's payments are reckoned anew after so many decisions
-KEPT_SHARES = 0.5 ** (1 / np.array(HALF_LIVES))[:, None]
+ROWS = np.arange(FRESH)
+KEPT_SHARES = 0.5 ** (np.arange(FRESH, -1, -1) / np.array(HALF_LIVES)[:, None])  # of the counts, of each decision since
 PUSHES = (0.15, 0.5)  # of all decisions go to one category: what a fixed bet expects
 
 
@@ -116,10 +117,11 @@ class Categories(ChangeDetector):
 
     def _reckon(self) -> None:
         """What do the predictors expect from now on? From decisions that are past, so that bets stay bets."""
-        for at in self._lately:
-            self.counts *= KEPT_SHARES
-            self.counts[:, at] += 1.0
+        came = np.zeros((FRESH, len(self.cells)))
+        came[ROWS, self._lately] = 1.0
         self._lately.clear()
+        self.counts *= KEPT_SHARES[:, :1]
+        self.counts += KEPT_SHARES[:, 1:] @ came
         expected = self.counts + PRIOR * self._usual
         expected /= expected.sum(axis=1, keepdims=True)
         self._pays[:, -len(HALF_LIVES) :] = _single(e_values(expected, self.low, self.high).T)
