@@ -31,7 +31,7 @@ HEAVY_HOME: dict[str, frozenset[str]] = {  # package -> components that may impo
     "agno": frozenset({"adapters"}),
     "openai": frozenset({"adapters"}),
     "opentelemetry": frozenset({"adapters"}),
-    **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client"), frozenset({"web"})),
+    **dict.fromkeys(("fastapi", "uvicorn"), frozenset({"web"})),
 }
 FACADE_NAMES = 20
 
