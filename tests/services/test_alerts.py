@@ -215,7 +215,7 @@ def test_a_ledger_that_is_away_does_not_stop_the_telling(ledger: Ledger, monkeyp
     assert told.got == [[("risky", True)]]
 
 
-@pytest.mark.parametrize("clock", [1e12, -1e13, "10:00", "2026-11-23T04:00:00Z", None, "\ud800"])
+@pytest.mark.parametrize("clock", [1e12, -1e13, "10:00", "2026-11-23T04:00:00Z", None, "\ud800"], ids=ascii)
 def test_odd_clocks_and_names_are_told_all_the_same(ledger: Ledger, receiver: str, clock: Any) -> None:
     name = "\ud800 a\n"
     base = [replace(e, agent=name) for e in decided(300, 0)]
