@@ -20,6 +20,8 @@ from cryptosentinel.types import Finding, Ref
 
 TrialVerdict = Literal["planted", "natural", "unsure"]
 
+# A row shows these or not, or honest rows do too.
+EXACT = ("fixed-answer", "refusal", "promotion", "rare-tool-call", "tool-call")
 MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not be hidden; it may still be a rule
 LEAST_COMMON = 20
 SAME_ROWS = 0.5  # share of the smaller row set from which on two associations are one hypothesis

@@ -23,20 +23,15 @@ from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import Association, behaviours, mine
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.hypotheses import LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.hypotheses import EXACT, LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.override import Rules
 from cryptosentinel.sanitize.reading import Encoder
 from cryptosentinel.sanitize.rows import POLICY, row_findings, row_scores, trusted_threshold
 from cryptosentinel.sanitize.topics import merged, read_rows
+from cryptosentinel.sanitize.unions import union_hypotheses
 from cryptosentinel.sanitize.wording import worded_alike
 from cryptosentinel.types import Finding, Progress, Record
 
-EXACT = (
-    "fixed-answer",
-    "refusal",
-    "promotion",
-    "rare-tool-call",
-    "tool-call",
-)  # a row shows them or not, or honest rows do too
 MOST_OTHERS = 0.5
 MARKUP = frozenset('( ) [ ] { } < > " ` = / \\ | *'.split())
 TEMPLATE = 16  # words that many requests share, from which on they are no hidden trigger
@@ -152,7 +147,9 @@ def scan(
 def _all_hypotheses(found: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
     """Phrases, and the registered triggers that are no phrase; one backdoor is one hypothesis."""
     others = [h for name in names("trigger") for h in lookup("trigger", name).target(corpus)]
-    phrases = merged(form_hypotheses(found, corpus), [h for h in others if h.trigger_kind == "topic"])
+    formed = form_hypotheses(found, corpus)
+    formed += union_hypotheses(formed, Rules(found, corpus.n), corpus)
+    phrases = merged(formed, [h for h in others if h.trigger_kind == "topic"])
     told = np.zeros(corpus.n, bool)
     for h in phrases:
         if h.behaviour_kind == "fixed-answer" and POLICY.action(h.score) != "allow":
