@@ -216,7 +216,9 @@ def test_a_ledger_that_is_away_does_not_stop_the_telling(ledger: Ledger, monkeyp
 
 
 @pytest.mark.parametrize("clock", [1e12, -1e13, "10:00", "2026-11-23T04:00:00Z", None, "\ud800"], ids=ascii)
-def test_odd_clocks_and_names_are_told_all_the_same(ledger: Ledger, receiver: str, clock: Any) -> None:
+def test_odd_clocks_and_names_are_told_all_the_same(
+    ledger: Ledger, receiver: str, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     name = "\ud800 a\n"
     base = [replace(e, agent=name) for e in decided(300, 0)]
     kept = LedgerWatch(ledger, "desk", lambda: Watch.learn(Plan(), base))
@@ -226,6 +228,8 @@ def test_odd_clocks_and_names_are_told_all_the_same(ledger: Ledger, receiver: st
     ((alert,),) = _Receiver.got
     assert alert["labels"]["agent"] == name
     assert alert["startsAt"] <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert line.startswith("▯ a :")  # one line of what can be seen, whatever an agent is called
 
 
 def test_metrics_escape_what_agents_are_called_and_keep_every_digit() -> None:

@@ -42,8 +42,8 @@ def union_hypotheses(hypotheses: Sequence[Hypothesis], rules: Rules, corpus: Cor
         able = h.trigger_kind == "phrase" and h.contrast > 0 and h.behaviour_words.size
         if able and h.behaviour_kind not in EXACT and POLICY.action(h.score) == "allow":
             groups[h.behaviour_kind, h.behaviour_words.tobytes()].append(h)
-    able = [g for g in groups.values() if len(g) >= LEAST_PHRASES]
-    found = [_union(group, rules, corpus, len(able)) for group in able]
+    enough = [g for g in groups.values() if len(g) >= LEAST_PHRASES]
+    found = [_union(group, rules, corpus, len(enough)) for group in enough]
     return [h for h in found if h is not None]
 
 

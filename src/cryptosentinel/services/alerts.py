@@ -12,12 +12,14 @@ from typing import Any
 
 from cryptosentinel.errors import LedgerError
 from cryptosentinel.monitor import Alarm, Watch
+from cryptosentinel.quoting import one_line
 from cryptosentinel.services.events import seconds_of
 from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_after
 from cryptosentinel.services.webhook import checked_url, post
 
 LOG = logging.getLogger("cryptosentinel.monitor")
 TIMEOUT_S = 5.0
+LINE = 500  # characters of a line in the log: names come from whoever sends events
 RESEND_S = 60.0  # an Alertmanager takes what it does not hear of for 5 minutes for over
 PHASE = "delivered"
 Key = tuple[str, str]
@@ -90,7 +92,7 @@ class Alerts:
                 return False
             self._sent = now
         for agent, stream in off:
-            LOG.info("%s: %s is as it was", agent, stream)
+            LOG.info("%s", one_line(f"{agent}: {stream} is as it was", LINE))
         if changed:
             self.kept.note(PHASE, {"firing": sorted(map(list, on)), "alarm": self._read})
         self._told, self._noted = on, self._read
@@ -103,7 +105,7 @@ class Alerts:
             self._known[alarm.agent, alarm.stream] = alarm
             if seq > self._noted:
                 self._fresh.add((alarm.agent, alarm.stream))
-                LOG.warning("%s", alarm.sentence)
+                LOG.warning("%s", one_line(alarm.sentence, LINE))
             self._read = seq
         self._read = max(self._read, self._noted)
 
