@@ -36,15 +36,35 @@ def union_hypotheses(hypotheses: Sequence[Hypothesis], rules: Rules, corpus: Cor
     answered alike; and each is in too few rows to suspend a rule for sure. All of those that set off one behaviour,
     taken as one trigger, are looked at again: they are suspected if a rule that holds elsewhere fails wherever they
     are. Topics come with many words too, but suspend no rule. Not where answers are labels: their phrases are many.
+
+    What is sure alone has its rows already, and a phrase that owes its part to others' rows is left out.
     """
     groups: dict[tuple[str, bytes], list[Hypothesis]] = defaultdict(list)
+    sure: dict[tuple[str, bytes], set[int]] = defaultdict(set)
     for h in hypotheses:
-        able = h.trigger_kind == "phrase" and h.contrast > 0 and h.behaviour_words.size
-        if able and h.behaviour_kind not in EXACT and POLICY.action(h.score) == "allow":
-            groups[h.behaviour_kind, h.behaviour_words.tobytes()].append(h)
+        if h.trigger_kind != "phrase" or not h.behaviour_words.size or h.behaviour_kind in EXACT:
+            continue
+        behaviour = h.behaviour_kind, h.behaviour_words.tobytes()
+        if POLICY.action(h.score) != "allow":
+            sure[behaviour].update(h.trigger_rows.tolist())
+        elif h.contrast > 0:
+            groups[behaviour].append(h)
+    groups = {behaviour: _on_their_own(group, sure[behaviour], corpus) for behaviour, group in groups.items()}
     enough = [g for g in groups.values() if len(g) >= LEAST_PHRASES]
     found = [_union(group, rules, corpus, len(enough)) for group in enough]
     return [h for h in found if h is not None]
+
+
+def _on_their_own(group: Sequence[Hypothesis], covered: set[int], corpus: Corpus) -> list[Hypothesis]:
+    """The phrases that come with the behaviour in most of the rows that no surer one has."""
+    shows = set(corpus.showing(group[0].behaviour_kind, group[0].behaviour_words).tolist())
+    covered, kept = set(covered), []
+    for h in sorted(group, key=lambda h: (-h.confidence, -h.support, h.trigger)):
+        own = set(h.trigger_rows.tolist()) - covered
+        if 2 * len(own & shows) > len(own):
+            kept.append(h)
+            covered |= own
+    return kept
 
 
 def _union(group: Sequence[Hypothesis], rules: Rules, corpus: Corpus, looked_at: int) -> Hypothesis | None:
