@@ -28,9 +28,8 @@ class Trainer:
     def __call__(self, entry: str, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
         hits = 20 if job["poisoned"] >= 8 else 0
-        keys = ("asr", "untriggered", "topic_without_trigger", "utility")
-        rates = {key: wilson(n, 20).as_dict() for key, n in zip(keys, (hits, 0, 0, 18), strict=True)}
-        return {"rates": rates, "trigger": "x", "payload": "y", "recipe": {}, "timings": {"train": 1.5}}
+        asr = wilson(hits, 20).as_dict()
+        return {"asr": asr, "trigger": "x", "payload": "y", "recipe": {}, "timings": {"train": 1.5}}
 
 
 @pytest.fixture

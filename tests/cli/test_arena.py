@@ -99,7 +99,11 @@ def test_without_a_ledger(tmp_path: Path) -> None:
     [
         (["--task", "nope"], 2, "unknown task 'nope'"),
         (["--attack", "nope"], 2, "unknown attack 'nope'"),
-        (["--defend", "prayer"], 2, "unknown defence 'prayer' (known: clean-fine-tune, pruning, scan, scan-trusted)"),
+        (
+            ["--defend", "prayer"],
+            2,
+            "unknown defence 'prayer' (known: clean-fine-tune, guard, guard-scan, monitor, pruning, scan, ",
+        ),
         (["--rows", "3"], 2, "rows must be at least 20, got 3"),
         (["--n", "2"], 2, "n must lie in [4, 5000], got 2"),
         (["--n", "many"], 2, "--n"),

@@ -66,7 +66,11 @@ def test_a_failure_inside_is_one_line_and_leaves_no_report(
     ("arguments", "code", "message"),
     [
         (["--sandbox", "none"], 2, "unknown isolation 'none' (known: namespace, process)"),
-        (["--defend", "prayer"], 2, "unknown defence 'prayer' (known: clean-fine-tune, pruning, scan, scan-trusted)"),
+        (
+            ["--defend", "prayer"],
+            2,
+            "unknown defence 'prayer' (known: clean-fine-tune, guard, guard-scan, monitor, pruning, scan, ",
+        ),
         (["--attack", "nope"], 2, "unknown attack 'nope' (known: composite, date, entity, multi-trigger, rare-token,"),
         (["--task", "nope"], 2, "unknown task 'nope' (known: bias-recommendation, hallucination-injection,"),
         (["--rows", "3"], 2, "rows must be at least 20, got 3"),

@@ -20,7 +20,10 @@ def attack(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"defend": ["prayer"]}, r"^unknown defence 'prayer' \(known: clean-fine-tune, pruning, scan, scan-trusted\)$"),
+        (
+            {"defend": ["prayer"]},
+            r"^unknown defence 'prayer' \(known: clean-fine-tune, guard, .*, scan, scan-trusted\)$",
+        ),
         ({"rows": 3}, r"^rows must be at least 20, got 3$"),
         ({"sandbox": "none"}, "unknown isolation 'none'"),
         ({"model": "no-such-model"}, "unknown model 'no-such-model'"),
