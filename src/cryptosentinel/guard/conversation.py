@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptosentinel.guard.directives import Directive, directives, unfolded
+from cryptosentinel.guard.directives import MOST_MEMBERS, Directive, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
 from cryptosentinel.guard.profile import instructions_of, is_instruction
 from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
@@ -99,6 +99,7 @@ class Conversation:
         self.run_id = run_id
         self.tools: dict[str, str] = {name: text for name, text in map(_described, tools or ()) if name}
         self.turns: list[Turn] = []
+        self._members: frozenset[str] = frozenset()  # the agents that have said or been told something
         self._mentions: dict[str, _Mention] = {}
         self._called: dict[str, int] = {}
         self._messages: dict[str, list[int]] = {}  # of each agent
@@ -135,6 +136,8 @@ class Conversation:
             found.update(words(normal(part)))
         turn = Turn(len(self.turns), event, text, voice_of(event), frozenset(found))
         self.turns.append(turn)
+        if event.agent and event.agent not in self._members and len(self._members) < MOST_MEMBERS:
+            self._members |= {event.agent}
         self._note(turn)
         if event.kind == "message":
             (self._messages.setdefault(event.sender, []) if turn.voice == "agent" else self._told).append(turn.index)
@@ -156,7 +159,7 @@ class Conversation:
 
     def _listen(self, turn: Turn) -> None:
         found: list[Order] = []
-        for directive in directives(turn.text):
+        for directive in directives(turn.text, self._members):
             order = _order(turn, directive)
             found.append(order)
             self.latest_orders.append(order)
@@ -201,7 +204,7 @@ class Conversation:
         if turn.voice != "outside":
             return ()
         at, found = self._heard
-        return found if at == turn.index else [_order(turn, d) for d in directives(turn.text)]
+        return found if at == turn.index else [_order(turn, d) for d in directives(turn.text, self._members)]
 
     def named(self, tool: str) -> Order | None:
         """Was this tool named in an untrusted turn that gives orders? The strongest order of the first such turn."""
