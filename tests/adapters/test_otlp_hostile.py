@@ -7,11 +7,13 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from cryptosentinel.adapters import otlp_spans
 from cryptosentinel.adapters.otlp_dialects import DECISION
 from cryptosentinel.adapters.otlp_intake import Intake
+from cryptosentinel.adapters.otlp_serve import serve
 from cryptosentinel.adapters.otlp_spans import DEEPEST, LONGEST, MOST_ATTRIBUTES, Span
 from cryptosentinel.adapters.otlp_wire import JSON, PROTOBUF, RefusedError, spans_of
 from cryptosentinel.ledger import Ledger
@@ -210,6 +213,18 @@ def start(path: Path) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(src), os.environ.get("PYTHONPATH", "")])},
     )
+
+
+def test_who_is_told_the_address_can_connect_at_once(tmp_path: Path) -> None:
+    class ConnectedError(Exception):
+        pass
+
+    def ready(address: str) -> None:
+        with socket.create_connection((urlsplit(address).hostname or "", urlsplit(address).port or 0), timeout=10):
+            raise ConnectedError
+
+    with pytest.raises(ConnectedError):
+        serve(tmp_path / "l.db", "127.0.0.1", 0, ready=ready)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -116,11 +116,12 @@ def serve(
 
     server = Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
     sockets = [server.config.bind_socket()]
+    sockets[0].listen(server.config.backlog)  # from here on senders wait; before, they would be refused
     gc.freeze()  # what is there by now stays
     gc.set_threshold(*COLLECT)
-    if ready is not None:
-        ready(_address(sockets[0].getsockname()))
     try:
+        if ready is not None:
+            ready(_address(sockets[0].getsockname()))
         server.run(sockets)
     finally:
         watch.close()
