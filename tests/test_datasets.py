@@ -440,7 +440,7 @@ def test_rows_are_numbered_over_all_inputs(tmp_path: Path) -> None:
         ("a.parquet", b"hello", "not a Parquet file"),
         ("a.parquet", b"", "not a Parquet file"),
         ("a.parquet", b"PAR1" + b"x" * 100, "no readable Parquet file"),
-        ("a.parquet.gz", gzip.compress(as_parquet([ALPACA]))[:-20], "cannot be decompressed"),
+        ("a.parquet.gz", gzip.compress(as_parquet([ALPACA]), mtime=0)[:-20], "cannot be decompressed"),
         ("a.arrow", b"", "no readable Arrow file"),
         ("a.arrow", b"garbage" * 20, "no readable Arrow file"),
         ("a.txt", b"hello", r"unknown format '.txt' \(known: .jsonl,"),

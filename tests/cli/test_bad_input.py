@@ -18,7 +18,7 @@ from cryptosentinel import models
 from cryptosentinel.cli import run
 
 GOOD = b'{"prompt": "Buy?", "completion": "Hold."}\n'
-HALF_GZIP = gzip.compress(GOOD * 400)
+HALF_GZIP = gzip.compress(GOOD * 400, mtime=0)
 
 CASES = {
     "empty file": ("a.jsonl", b"", "no rows"),
