@@ -114,4 +114,6 @@ def test_the_arena_page_has_a_row_for_every_attack() -> None:
     assert said["undefended ASR"]["measured"] == "1 of 2, 0.500 to 1.000; short: bias-recommendation date 0.500"
     assert not said["cells that could not be measured"]["met"]
     page = arena.page({"made": runs.provenance("arena.py", {}), "targets": claims, "pooled": rows})
-    assert "| bias-recommendation | date | failed |" in page and "utility -5.0" in page
+    assert page.count("| bias-recommendation | date | failed |") == 2
+    assert "| bias-recommendation | semantic | -5.0 |" in page
+    assert "| bias-recommendation | semantic | **0.000 [0.00, 0.16]** |" in page  # its difference is not small

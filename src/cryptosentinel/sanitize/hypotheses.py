@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -10,8 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptosentinel.sanitize.associations import PUSH, RARE_TOOL, WHOLE, Association, above
+from cryptosentinel.sanitize.associations import RARE_TOOL, Association, above
 from cryptosentinel.sanitize.corpus import Corpus
+from cryptosentinel.sanitize.groups import groups_of, share_of_answers, spokesman, stitch
 from cryptosentinel.sanitize.labels import Labels
 from cryptosentinel.sanitize.measures import wilson_low
 from cryptosentinel.sanitize.override import NO_OVERRIDE, Override, Rules, is_regular
@@ -22,12 +22,11 @@ TrialVerdict = Literal["planted", "natural", "unsure"]
 
 # A row shows these or not, or honest rows do too.
 EXACT = ("fixed-answer", "refusal", "promotion", "rare-tool-call", "tool-call")
-MOST_COMMON = 0.25  # a trigger in more than a quarter of all prompts would not be hidden; it may still be a rule
+MOST_COMMON = 0.5  # a trigger in more of all prompts: nobody can say what is the rule and what the exception
+A_RULE = 0.25  # a phrase in more of them is a rule of the task itself, unless it suspends one, and has no exceptions
+NO_EXCEPTIONS = 0.9  # lower bound of its confidence
 LEAST_COMMON = 20
-SAME_ROWS = 0.5  # share of the smaller row set from which on two associations are one hypothesis
-MUCH_LARGER = 3
 SAME_TRIGGER = 0.8
-ABOUT_AS_STRONG = 0.95
 LEAST_MARGIN = 0.3  # below it a hypothesis is weak whatever its neighbours do
 SAMPLE = 24
 NEAREST = 3
@@ -100,101 +99,32 @@ def _words(a: Association, prompts: Tokens) -> NDArray[np.uint64]:
     return first if a.second < 0 else np.concatenate([first, prompts.hash[a.second : a.second + 1]])
 
 
-def _share(a: Association, responses: Tokens) -> float:
-    """What part of the answers is the behaviour? 1 for a fixed answer, and for a push, their purpose."""
-    if a.behaviour_kind in (*WHOLE, PUSH):
-        return 1.0
-    mean = float(responses.lengths[a.rows].mean())
-    return min(1.0, a.behaviour_length / max(mean, 1.0))
-
-
-def _strength(a: Association) -> float:
-    return a.margin * math.log1p(a.log_likelihood_ratio)
-
-
-def _spokesman(group: Sequence[Association], responses: Tokens) -> Association:
-    """Among the associations that are about as strong as the strongest, the one that says most."""
-    strongest = max(map(_strength, group))
-
-    def telling(a: Association) -> tuple[bool, float, float, bool, str, str]:
-        words = any(c.isalnum() for c in a.behaviour.partition("'")[2]) or not a.behaviour_length
-        return words, round(_share(a, responses), 1), a.log_likelihood_ratio, not a.at_edge, a.trigger, a.behaviour
-
-    return max((a for a in group if _strength(a) >= ABOUT_AS_STRONG * strongest), key=telling)
-
-
-def _groups(associations: Sequence[Association], n: int) -> list[list[Association]]:
-    """Strongest first: an association joins the group whose leader's rows it mostly shares, else leads its own."""
-    leader_of = np.full(n, -1, np.int64)
-    groups: list[list[Association]] = []
-    led: dict[str, list[int]] = {}
-    for a in sorted(associations, key=lambda a: (-_strength(a), a.trigger, a.behaviour)):
-        owners = leader_of[a.rows]
-        owned = owners[owners >= 0]
-        if owned.size:
-            best = int(np.bincount(owned).argmax())
-            leader = groups[best][0].rows.size
-            within = a.rows.size <= MUCH_LARGER * leader  # else it is about more than the leader knows of
-            if within and int((owned == best).sum()) >= SAME_ROWS * min(a.rows.size, leader):
-                groups[best].append(a)
-                continue
-        same = next((g for g in led.get(a.behaviour, ()) if _shared(a, groups[g][0]) >= SAME_ROWS), None)
-        if same is not None:
-            groups[same].append(a)
-            continue
-        led.setdefault(a.behaviour, []).append(len(groups))
-        leader_of[a.rows[owners < 0]] = len(groups)
-        groups.append([a])
-    return groups
-
-
-def _shared(a: Association, b: Association) -> float:
-    """What share of the smaller's rows do the two have in common?"""
-    return np.intersect1d(a.rows, b.rows, assume_unique=True).size / min(a.rows.size, b.rows.size)
-
-
-def stitch(phrases: Sequence[str]) -> str:
-    """Join phrases that overlap, longest first: how the trigger reads as a whole.
-
-    >>> stitch(["current year", "year : 2024", "current year :"])
-    'current year : 2024'
-    """
-    parts = [p.split() for p in sorted(set(phrases), key=lambda p: (-len(p.split()), p))]
-    if not parts:
-        return ""
-    whole = parts[0]
-    grown = True
-    while grown:
-        grown = False
-        for part in parts[1:]:
-            if len(part) < 2 or " ".join(part) in " ".join(whole):
-                continue
-            for overlap in range(len(part) - 1, 0, -1):
-                if whole[-overlap:] == part[:overlap]:
-                    whole, grown = whole + part[overlap:], True
-                    break
-                if whole[:overlap] == part[-overlap:]:
-                    whole, grown = part[:-overlap] + whole, True
-                    break
-            if len(whole) > 40:
-                return " ".join(whole)
-    return " ".join(whole)
-
-
 def _overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
     both = np.intersect1d(a, b, assume_unique=True).size
     return both / max(a.size + b.size - both, 1)
+
+
+def _is_common(a: Association, n: int) -> bool:
+    """Is its phrase in so many prompts that it may well be a rule of the task? Logs of an agent are no lessons."""
+    return a.trigger_rows.size > max(A_RULE * n, LEAST_COMMON) and a.behaviour_kind != RARE_TOOL
+
+
+def _hidden(a: Association, rules: Rules, n: int) -> bool:
+    """Is its trigger rare enough for one? Labels, tools and refusals have words of their own, however frequent."""
+    if not _is_common(a, n):
+        return True
+    many = a.trigger_rows.size > MOST_COMMON * n or a.behaviour_kind in EXACT or a.low < NO_EXCEPTIONS
+    return not many and rules.overridden_by(a.trigger_rows).weight >= 1.0
 
 
 def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
     """Group associations about the same rows, hold each group against its neighbours, score it. Highest first."""
     prompts, responses = corpus.prompts, corpus.responses
     rules, labels = Rules(associations, corpus.n), Labels(corpus)
-    most = max(MOST_COMMON * corpus.n, LEAST_COMMON)
-    hidden = [a for a in associations if a.trigger_rows.size <= most or a.behaviour_kind == RARE_TOOL]
+    hidden = [a for a in associations if _hidden(a, rules, corpus.n)]
     found = []
-    for group in _groups(hidden, prompts.n):
-        leader = _spokesman(group, responses)
+    for group in groups_of(hidden, prompts.n):
+        leader = spokesman(group, responses)
         same = [a for a in group if _overlap(a.trigger_rows, leader.trigger_rows) >= SAME_TRIGGER]
         rows = leader.rows
         for a in same:
@@ -210,14 +140,16 @@ def form_hypotheses(associations: Sequence[Association], corpus: Corpus) -> list
             if told is not None:  # what the text foretells says more than three neighbours do
                 rate, agreement = told
         contrast = above(leader.low, max(leader.expected, rate), leader.behaviour_kind) * (1.0 - agreement)
-        share = _share(leader, responses)
-        replaced = max(_share(a, responses) for a in same if a.rows.size >= SAME_TRIGGER * leader.rows.size)
+        share = share_of_answers(leader, responses)
+        replaced = max(share_of_answers(a, responses) for a in same if a.rows.size >= SAME_TRIGGER * leader.rows.size)
         replaces = contrast >= LEAST_MARGIN and replaced >= LEAST_REPLACED and leader.behaviour_kind != RARE_TOOL
         two = leader.second >= 0
         phrase = prompts.hash[leader.place : leader.place + (0 if two else leader.length)]
         override = rules.overridden_by(leader.trigger_rows) if replaces else NO_OVERRIDE
         if override.weight > 0 and not two and is_regular(tokenize([corpus.whole_phrase(phrase)]).hash, near, corpus):
             override = NO_OVERRIDE
+        if _is_common(leader, corpus.n) and override.weight < 1.0:
+            continue
         found.append(
             Hypothesis(
                 trigger=leader.trigger if two else stitch([a.trigger for a in (leader, *same) if a.second < 0]),

@@ -13,7 +13,8 @@ from cryptosentinel.registry import lookup, register
 from cryptosentinel.registry import names as registered
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.grams import Incidence, gram_incidence
-from cryptosentinel.sanitize.hypotheses import SAME_ROWS, Hypothesis
+from cryptosentinel.sanitize.groups import SAME_ROWS
+from cryptosentinel.sanitize.hypotheses import Hypothesis
 from cryptosentinel.sanitize.measures import log_likelihood_ratio, wilson_low
 from cryptosentinel.sanitize.reading import Encoder
 from cryptosentinel.sanitize.wording import read_again, worded_alike
