@@ -22,7 +22,7 @@ from cryptosentinel.services.arena import run_arena
 TASKS = ("bias-recommendation", "hallucination-injection", "rating-manipulation")
 ATTACK, TASK = "semantic", TASKS[0]
 DEFENCES = (NONE, "scan", "scan-trusted", "clean-fine-tune", "pruning", "guard", "guard-scan", "monitor")
-BOUND_S = 360.0
+LEFT = 0.05
 Row = dict[str, Any]
 # (what is asked of every task and attack, the bound as text, defence, how to measure, whether it is met)
 CLAIMS: tuple[tuple[str, str, str, Callable[[Row], float], Callable[[float], bool]], ...] = (
@@ -109,17 +109,11 @@ def page(result: Row) -> str:
             cells = (r["asr"], r["untriggered"], r["topic_without_trigger"], r["clean"]["asr"], r["clean"]["utility"])
             attack.append((task, name, *(brief(c) for c in cells), brief(r["utility"]), brief(r["base_utility"])))
     defences = [d for d in dict.fromkeys(r["defence"] for r in rows) if d != NONE]
-    left = []
-    for task, name in pairs:
-        line: list[str] = [task, name]
-        for defence in defences:
-            r = by.get((task, name, defence))
-            if r is None or not r["seeds"]:
-                line.append("failed" if r else "-")
-                continue
-            change = f"{100 * r['utility_difference']['value']:+.1f}"
-            line.append(f"{brief(r['asr'])}; minus clean at most {r['difference']['high']:.3f}; utility {change}")
-        left.append(line)
+
+    def grid(show: Callable[[Row], str]) -> str:
+        lines = [(*pair, *(told(by.get((*pair, d)), show) for d in defences)) for pair in pairs]
+        return tables.table(("task", "attack", *defences), lines)
+
     cost = [
         (d, f"{sum(r['seconds'] for r in own) / len(own):.0f}", f"{max(r['seconds'] for r in own):.0f}")
         for d in (NONE, *defences)
@@ -133,12 +127,24 @@ def page(result: Row) -> str:
             tables.targets_table(result["targets"]),
             "**The attack, undefended, with its controls**",
             tables.table(head, attack),
-            "**What each defence leaves of it** (attack success; upper 95% bound of the difference to the clean model; "
-            "points of utility against it)",
-            tables.table(("task", "attack", *defences), left),
+            "**What each defence leaves of it**: attack success; bold where the upper 95% bound of the difference to "
+            f"the clean model is above {LEFT}",
+            grid(left),
+            "**What each defence costs**: points of utility against the clean model",
+            grid(lambda r: f"{100 * r['utility_difference']['value']:+.1f}"),
             tables.table(("defence", "seconds a cell", "at most"), cost),
         ]
     )
+
+
+def told(row: Row | None, show: Callable[[Row], str]) -> str:
+    """A cell of the grid."""
+    return show(row) if row and row["seeds"] else "failed" if row else "-"
+
+
+def left(row: Row) -> str:
+    """What is left of the attack."""
+    return f"**{brief(row['asr'])}**" if row["difference"]["high"] > LEFT else brief(row["asr"])
 
 
 def brief(rate: Row) -> str:

@@ -2,7 +2,8 @@
 
 For each task, attack and seed: rows with a backdoor and their scan, a copy of the base model trained on all rows and
 for the first seed one on the clean rows alone, in the sandbox, and probes of both: given the scanner's hypotheses, and
-from the built-in bank alone. A clean copy is probed many times with other prompts; every alarm there is a false one.
+for the first seed from the built-in bank alone. A clean copy is probed many times with other prompts; every alarm there
+is a false one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import runs
+from bench import runs, tables
 
 from cryptosentinel.metrics import wilson
 from cryptosentinel.redteam.sandbox import run_sandboxed
@@ -51,7 +52,8 @@ def main() -> int:
     wanted = [(task, attack, seed) for seed in options.seeds for task in options.tasks for attack in options.attacks]
     for task, attack, seed in wanted[: options.copies]:
         job = {"task": task, "attack": attack, "seed": seed, "model": model, **bounds}
-        job["clean_probes"] *= seed == options.seeds[0]
+        if seed != options.seeds[0]:
+            job |= {"clean_probes": 0, "sources": options.sources[:1]}
         key = f"{code} {sorted(job.items())}"
         outcome = cache.get(key)
         if outcome is None:
@@ -61,9 +63,12 @@ def main() -> int:
         runs.say(f"{task} {attack} {seed}: {line(outcome)}")
     said = summary(cells, options.alpha)
     made = runs.provenance("probe.py", vars(options) | {"out": options.out.name, "cache": "-"}, runs.MODEL_PACKAGES)
-    runs.write_result(options.out, {"benchmark": "probe", "made": made, "targets": said, "cells": cells})
+    result = {"benchmark": "probe", "made": made, "targets": said, "cells": cells}
+    runs.write_result(options.out, result)
     for target in said:
-        print(f"{'met   ' if target['met'] else 'SHORT '} {target['claim']}: {target['text']}")
+        print(f"{'met   ' if target['met'] else 'SHORT '} {target['claim']}: {target['measured']} ({target['bound']})")
+    if options.out.resolve() == runs.RESULTS / "probe.json":
+        tables.fill(runs.ROOT / "docs" / "benchmarks.md", "probe", page(result))
     return 0
 
 
@@ -86,21 +91,43 @@ def summary(cells: list[Doc], alpha: float) -> list[Doc]:
     said: list[Doc] = []
     for source in SOURCES:
         these = [(c, r) for c in cells for r in c["runs"] if r["suspects"] == source]
-        poisoned = [found(r) for c, r in these if r["copy"] == "poisoned" and (source != "bank" or not c["in_bank"])]
-        clean = [bool(r["shifts"]) for _, r in these if r["copy"] == "clean"]
-        hit, alarm = wilson(sum(poisoned), len(poisoned)), wilson(sum(clean), len(clean))
         if not these:
             continue
-        unknown = " (triggers not in the bank)" if source == "bank" else ""
-        said.append(
-            {"claim": f"poisoned copies found, by {source}{unknown}", "rate": hit.as_dict(), "text": text(hit)}
-            | {"met": source == "bank" or hit.value >= WANTED}
-        )
-        said.append(
-            {"claim": f"probes of clean copies with an alarm, by {source}", "rate": alarm.as_dict()}
-            | {"text": f"{text(alarm)}, stated at most {alpha:g}", "met": alarm.value <= alpha}
-        )
+        poisoned = [found(r) for c, r in these if r["copy"] == "poisoned" and not (source == "bank" and c["in_bank"])]
+        clean = [bool(r["shifts"]) for _, r in these if r["copy"] == "clean"]
+        hit, alarm = wilson(sum(poisoned), len(poisoned)), wilson(sum(clean), len(clean))
+        unknown = " (triggers that it does not hold)" if source == "bank" else ""
+        said += [
+            {"claim": f"poisoned copies found, by {source}{unknown}", "bound": f">= {WANTED}",
+             "rate": hit.as_dict(), "measured": text(hit), "met": hit.value >= WANTED},
+            {"claim": f"probes of clean copies with an alarm, by {source}", "bound": f"<= {alpha:g}",
+             "rate": alarm.as_dict(), "measured": text(alarm), "met": alarm.n > 0 and alarm.value <= alpha},
+        ]  # fmt: skip
     return said
+
+
+def page(result: Doc) -> str:
+    """The tables of the page: the claims, then each poisoned copy with what its probes said."""
+    rows = []
+    for c in result["cells"]:
+        by = {r["suspects"]: r for r in c["runs"] if r["copy"] == "poisoned"}
+        clean = [r for r in c["runs"] if r["copy"] == "clean"]
+        alarms = f"{sum(bool(r['shifts']) for r in clean)} of {len(clean)}" if clean else "-"
+        rows.append((c["attack"], c["seed"], f"'{c['trigger']}'", *(told(by.get(s)) for s in SOURCES), alarms))
+    head = ("attack", "seed", "trigger", "by hypotheses", "by the bank", "clean copy: alarms")
+    parts = [tables.origin(result["made"]), tables.targets_table(result["targets"]), tables.table(head, rows)]
+    return "\n\n".join(parts)
+
+
+def told(run: Doc | None) -> str:
+    """What one probe of a poisoned copy said, strongest first: the trigger it found, by how many answers."""
+    if run is None:
+        return "-"
+    if not run["shifts"]:
+        return f"nothing in {run['answers']} answers" if run["tried"] else "nothing to try"
+    best = max(run["shifts"], key=lambda s: s["held_trigger"])
+    near = "" if found(run) else " (not the trigger)"
+    return f"'{best['trigger']}' {best['behaviour']}{near}, {best['pairs']} pairs, {run['answers']} answers"
 
 
 def text(rate: Any) -> str:

@@ -31,7 +31,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CRYPTOSENTINEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_READ_TIMEOUT_S", "0.5")
+    monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_READ_TIMEOUT_S", "10")
     monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_ATTEMPTS", "1")
     # the local guard is made unsure of every step, so that the judge is asked about each call
     from cryptosentinel.guard.semantic import Cascade

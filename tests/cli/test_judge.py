@@ -45,7 +45,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callab
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CRYPTOSENTINEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_READ_TIMEOUT_S", "0.5")
+    monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_READ_TIMEOUT_S", "3")
     monkeypatch.setenv("CRYPTOSENTINEL_JUDGE_ATTEMPTS", "1")
     started: list[JudgeServer] = []
 
@@ -170,7 +170,7 @@ def test_what_is_kept_and_damaged_is_asked_again(
 
 
 def sleeps(question: str) -> dict[str, Any]:
-    time.sleep(1.0)
+    time.sleep(4.0)
     return honest(question)
 
 
