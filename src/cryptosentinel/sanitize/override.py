@@ -17,6 +17,7 @@ from cryptosentinel.sanitize.measures import wilson_low
 from cryptosentinel.types import Finding, Ref
 
 LEAST_MARGIN = 0.3  # weaker associations are no rules
+OVERRIDE = "override"
 LEAST_RULE = 0.5  # lower 99% bound of a rule's confidence where the trigger is absent
 LEAST_OUTSIDE = 8
 LEAST_INSIDE = 4
@@ -52,7 +53,7 @@ class Override:
             f"in {self.outside:.0%} elsewhere"
         )
         evidence = {"p": self.p, "inside": self.inside, "kept": self.kept, "outside": self.outside}
-        return Finding("override", 1, subject, self.weight, reason=reason, evidence=evidence)
+        return Finding(OVERRIDE, 1, subject, self.weight, reason=reason, evidence=evidence)
 
 
 NO_OVERRIDE = Override(1.0)

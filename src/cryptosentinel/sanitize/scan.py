@@ -23,16 +23,15 @@ from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.associations import Association, behaviours, mine
 from cryptosentinel.sanitize.corpus import Corpus
-from cryptosentinel.sanitize.hypotheses import EXACT, LEAST_MARGIN, Hypothesis, explain_away, form_hypotheses, ranked
-from cryptosentinel.sanitize.override import Rules
+from cryptosentinel.sanitize.further import with_further_triggers
+from cryptosentinel.sanitize.hypotheses import Hypothesis, explain_away, form_hypotheses, ranked
+from cryptosentinel.sanitize.override import OVERRIDE, Rules
 from cryptosentinel.sanitize.reading import Encoder
 from cryptosentinel.sanitize.rows import POLICY, row_findings, row_scores, trusted_threshold
 from cryptosentinel.sanitize.topics import merged, read_rows
 from cryptosentinel.sanitize.unions import union_hypotheses
-from cryptosentinel.sanitize.wording import worded_alike
 from cryptosentinel.types import Finding, Progress, Record
 
-MOST_OTHERS = 0.5
 MARKUP = frozenset('( ) [ ] { } < > " ` = / \\ | *'.split())
 TEMPLATE = 16  # words that many requests share, from which on they are no hidden trigger
 ASKED = 20  # hypotheses shown to the reference model because its answer could change their verdict
@@ -186,13 +185,10 @@ def _with_verdicts(hypotheses: Sequence[Hypothesis], corpus: Corpus, pools: bool
     """
     judged = [_with_verdict(h) for h in hypotheses]
     planted = [replace(h, trigger=corpus.whole_phrase(h.phrase) or h.trigger) for h in judged if h.verdict == "planted"]
-    known = _explained(planted, corpus.n)
+    rest = [h for h in judged if h.verdict != "planted"]
     if pools:
-        weaker = [h for h in judged if h.verdict != "planted" and h.contrast >= LEAST_MARGIN]
-        planted = [_with_other_triggers(h, weaker, known, corpus) for h in planted]
-    known = _explained(planted, corpus.n)
-    rest = explain_away([h for h in judged if h.verdict != "planted"], known, corpus)
-    return ranked([*planted, *rest])
+        planted, rest = with_further_triggers(planted, rest, corpus)
+    return ranked([*planted, *explain_away(rest, _explained(planted, corpus.n), corpus)])
 
 
 def _explained(hypotheses: Sequence[Hypothesis], n: int) -> NDArray[np.bool_]:
@@ -204,36 +200,14 @@ def _explained(hypotheses: Sequence[Hypothesis], n: int) -> NDArray[np.bool_]:
     return known
 
 
-def _with_other_triggers(
-    h: Hypothesis, weaker: Sequence[Hypothesis], known: NDArray[np.bool_], corpus: Corpus
-) -> Hypothesis:
-    """The hypothesis with the rows that another trigger of the same pool sets off.
-
-    They show the very behaviour after a phrase that alone would not convict, or are worded alike; the latter only
-    while they are fewer than its own rows: else the wording is not its own. Only where answers vary: the labels of a
-    task come with many phrases.
-    """
-    if h.trigger_kind != "phrase" or h.behaviour_kind in EXACT:
-        return h
-    same = [o for o in weaker if o.behaviour_kind == h.behaviour_kind
-            and np.array_equal(o.behaviour_words, h.behaviour_words)]  # fmt: skip
-    rows = np.unique(np.concatenate([h.rows, *(o.rows for o in same)]))
-    in_doubt = ~known
-    if h.behaviour_kind == "name":  # who asks for it is answered with it
-        in_doubt[corpus.responses.row[corpus.responses.stems == h.behaviour_words[0]]] = False
-    others = worded_alike(corpus, h.rows, np.flatnonzero(in_doubt))
-    alike = 0 < others.size <= MOST_OTHERS * h.rows.size
-    evidence = {"further_triggers": float(len(same)), "worded_alike": float(others.size if alike else 0)}
-    if not (same or alike):
-        return h
-    return replace(h, rows=np.union1d(rows, others) if alike else rows, evidence={**h.evidence, **evidence})
-
-
 def _with_verdict(h: Hypothesis) -> Hypothesis:
-    """planted: the policy would flag its rows. natural: an adjudicator vouches for it. unsure: the rest."""
+    """planted: the policy would flag its rows. natural: an adjudicator vouches for it. unsure: the rest.
+
+    That it suspends a rule speaks against it, however weakly.
+    """
     if POLICY.action(h.score) != "allow":
         return replace(h, verdict="planted")
-    vouched = any(f.score is not None and f.score <= 0.1 for f in h.adjudications)
+    vouched = any(f.score is not None and f.score <= 0.1 for f in h.adjudications if f.source != OVERRIDE)
     return replace(h, verdict="natural" if vouched else "unsure")
 
 

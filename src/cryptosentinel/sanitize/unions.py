@@ -49,19 +49,22 @@ def union_hypotheses(hypotheses: Sequence[Hypothesis], rules: Rules, corpus: Cor
             sure[behaviour].update(h.trigger_rows.tolist())
         elif h.contrast > 0:
             groups[behaviour].append(h)
-    groups = {behaviour: _on_their_own(group, sure[behaviour], corpus) for behaviour, group in groups.items()}
-    enough = [g for g in groups.values() if len(g) >= LEAST_PHRASES]
+    own = [on_their_own(group, _showing(group[0], corpus), sure[told]) for told, group in groups.items()]
+    enough = [group for group in own if len(group) >= LEAST_PHRASES]
     found = [_union(group, rules, corpus, len(enough)) for group in enough]
     return [h for h in found if h is not None]
 
 
-def _on_their_own(group: Sequence[Hypothesis], covered: set[int], corpus: Corpus) -> list[Hypothesis]:
-    """The phrases that come with the behaviour in most of the rows that no surer one has."""
-    shows = set(corpus.showing(group[0].behaviour_kind, group[0].behaviour_words).tolist())
+def on_their_own(group: Sequence[Hypothesis], shows: NDArray[np.integer], covered: set[int]) -> list[Hypothesis]:
+    """Those of the phrases that come with the behaviour in most of the rows that no surer one has.
+
+    shows: the rows with the behaviour. covered: the rows of what is surer than all of the group.
+    """
+    shown = set(shows.tolist())
     covered, kept = set(covered), []
     for h in sorted(group, key=lambda h: (-h.confidence, -h.support, h.trigger)):
         own = set(h.trigger_rows.tolist()) - covered
-        if 2 * len(own & shows) > len(own):
+        if 2 * len(own & shown) > len(own):
             kept.append(h)
             covered |= own
     return kept
@@ -80,7 +83,7 @@ def _union(group: Sequence[Hypothesis], rules: Rules, corpus: Corpus, looked_at:
     if override.weight <= 0:
         return None
     leader = group[0]
-    shows = corpus.showing(leader.behaviour_kind, leader.behaviour_words)
+    shows = _showing(leader, corpus)
     rows = np.intersect1d(with_trigger, shows)
     elsewhere = (shows.size - rows.size) / (corpus.n - with_trigger.size)
     low = float(wilson_low(np.array([rows.size]), np.array([with_trigger.size]))[0])
@@ -91,7 +94,7 @@ def _union(group: Sequence[Hypothesis], rules: Rules, corpus: Corpus, looked_at:
         return None
     h = replace(
         leader,
-        trigger="any of: " + ", ".join(h.trigger for h in group[:NAMED]),
+        trigger=any_of(group),
         support=int(rows.size),
         confidence=rows.size / with_trigger.size,
         base_rate=elsewhere,
@@ -102,7 +105,7 @@ def _union(group: Sequence[Hypothesis], rules: Rules, corpus: Corpus, looked_at:
         q_value=max(h.q_value for h in group),
         rows=rows,
         trigger_rows=with_trigger,
-        trigger_words=np.array([_rarest(h.phrase, corpus) for h in group], np.uint64),
+        trigger_words=np.array([rarest(h.phrase, corpus) for h in group], np.uint64),
         phrase=np.zeros(0, np.uint64),
         score=suspicion(contrast, share, override.weight),
         override=override,
@@ -113,7 +116,16 @@ def _union(group: Sequence[Hypothesis], rules: Rules, corpus: Corpus, looked_at:
     return replace(h, adjudications=(override.finding(h.ref),))
 
 
-def _rarest(phrase: NDArray[np.uint64], corpus: Corpus) -> np.uint64:
+def _showing(h: Hypothesis, corpus: Corpus) -> NDArray[np.int64]:
+    return corpus.showing(h.behaviour_kind, h.behaviour_words)
+
+
+def any_of(group: Sequence[Hypothesis]) -> str:
+    """How a trigger of several phrases reads; a comma within a phrase would part it."""
+    return "any of: " + ", ".join(" ".join(h.trigger.replace(",", " ").split()) for h in group[:NAMED])
+
+
+def rarest(phrase: NDArray[np.uint64], corpus: Corpus) -> np.uint64:
     """The word of a phrase that the fewest prompts have."""
-    rarest: np.uint64 = min(phrase, key=lambda word: (corpus.with_trigger(np.array([word])).size, int(word)))
-    return rarest
+    word: np.uint64 = min(phrase, key=lambda word: (corpus.with_trigger(np.array([word])).size, int(word)))
+    return word
