@@ -1,8 +1,9 @@
 """What gets through? The paper's three tasks and our eight attacks, each without a defence and with every one we have.
 
-Runs the command's own grid (`redteam arena`): each task with the semantic attack and 200 poisoned rows among 800 clean
-ones, then every other attack on the first task with a run's own 80 among 320; 200 prompts a rate. Finished groups are
-kept in the cache folder; stop it at any time, the same command goes on.
+Runs the command's own grid (`redteam arena`): each task with the semantic attack, then every other attack on the first
+task, with 200 poisoned rows among 800 clean ones; 200 prompts a rate. Finished groups are kept in the cache folder:
+stop it at any time, the same command goes on. The other attacks with 80 rows among 320, which is
+a run's default: `--tasks --attack-rows 240 --out benchmarks/results/arena_80.json`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ TASKS = ("bias-recommendation", "hallucination-injection", "rating-manipulation"
 ATTACK, TASK = "semantic", TASKS[0]
 DEFENCES = (NONE, "scan", "scan-trusted", "clean-fine-tune", "pruning", "guard", "guard-scan", "monitor")
 LEFT = 0.05
+BLOCKS = {"arena.json": "arena", "arena_80.json": "arena-80"}  # of the page, by result
 Row = dict[str, Any]
 # (what is asked of every task and attack, the bound as text, defence, how to measure, whether it is met)
 CLAIMS: tuple[tuple[str, str, str, Callable[[Row], float], Callable[[float], bool]], ...] = (
@@ -48,7 +50,7 @@ def main() -> int:
     parser.add_argument("--defences", nargs="+", default=list(DEFENCES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each is another trigger and data")
     parser.add_argument("--rows", type=int, default=600, help="ordinary rows of a task; a third as many poisoned")
-    parser.add_argument("--attack-rows", type=int, default=240, help="the same for the other attacks")
+    parser.add_argument("--attack-rows", type=int, default=600, help="the same for the other attacks")
     parser.add_argument("--n", type=int, default=200, help="prompts for each rate")
     parser.add_argument("--cache", type=Path, help="folder of finished cells (default: in the cache folder)")
     options = parser.parse_args()
@@ -73,8 +75,8 @@ def main() -> int:
     runs.write_result(options.out, result)
     for claim in claims:
         print(f"{'met   ' if claim['met'] else 'SHORT '} {claim['claim']}: {claim['measured']} ({claim['bound']})")
-    if options.out.resolve() == runs.RESULTS / "arena.json":
-        tables.fill(runs.ROOT / "docs" / "benchmarks.md", "arena", page(result))
+    if options.out.resolve().parent == runs.RESULTS and (block := BLOCKS.get(options.out.name)):
+        tables.fill(runs.ROOT / "docs" / "benchmarks.md", block, page(result))
     return 0
 
 
