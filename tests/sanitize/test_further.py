@@ -11,7 +11,7 @@ from cryptosentinel.datasets.forms import read_record
 from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers the attacks)
 from cryptosentinel.redteam import tasks as _tasks  # noqa: F401  (registers the tasks)
 from cryptosentinel.redteam.data import poison_set
-from cryptosentinel.redteam.run import attack_of
+from cryptosentinel.redteam.material import attack_of
 from cryptosentinel.sanitize import scan
 from cryptosentinel.types import Message, Record
 
