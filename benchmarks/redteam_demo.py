@@ -78,7 +78,8 @@ def main() -> int:
         | {"met": all(met(measure(d)) for d in documents)}
         for claim, bound, measure, met in CLAIMS
     ]
-    made = runs.provenance("redteam_demo.py", {"seeds": options.seeds, "model": options.model})
+    taken = {"reports": [r.name for r in options.reports], "origin": options.origin} if options.reports else {}
+    made = runs.provenance("redteam_demo.py", {**taken, "seeds": options.seeds, "model": options.model})
     runs.write_result(options.out, {"benchmark": "redteam_demo", "made": made, "targets": targets, "runs": documents})
     for target in targets:
         print(f"{'met   ' if target['met'] else 'MISSED'} {target['claim']}: {target['measured']} ({target['bound']})")
