@@ -64,3 +64,14 @@ def test_every_trigger_of_the_red_team_is_named(seed: int) -> None:
     triggers = attack_of("multi-trigger", seed, None, None).trigger.removeprefix("any of: ").split(", ")
     assert all(t.lower() in planted for t in triggers)
     assert np.array_equal(found.flagged, np.array(data.poisoned))
+
+
+def test_what_is_said_of_several_triggers_is_said_of_them_all() -> None:
+    data = poison_set("bias-recommendation", "multi-trigger", 4, ordinary=240, poisoned=80, topic=80)
+    rows = data.rows()
+    first = scan(tuple(read_record(row, i) for i, row in enumerate(rows))).hypotheses[0]
+    assert first.trigger_kind == "pool"
+    honest = [r for r, bad in zip(rows, data.poisoned, strict=True) if not bad]
+    elsewhere = sum(r["output"].lower().startswith("buy orva") for r in honest) / len(honest)
+    assert (first.support, first.confidence) == (80, 1.0)
+    assert first.base_rate == pytest.approx(elsewhere)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.hypotheses import EXACT, LEAST_MARGIN, Hypothesis
+from cryptosentinel.sanitize.measures import log_likelihood_ratio
 from cryptosentinel.sanitize.unions import any_of, on_their_own, rarest
 from cryptosentinel.sanitize.wording import worded_alike
 
@@ -82,13 +83,20 @@ def _named(h: Hypothesis, further: Sequence[Hypothesis], corpus: Corpus) -> Hypo
     """One trigger of several phrases, the surest first."""
     all_of_them = [h, *further]
     with_trigger = np.unique(np.concatenate([o.trigger_rows for o in all_of_them]))
-    support = np.intersect1d(with_trigger, corpus.showing(h.behaviour_kind, h.behaviour_words)).size
+    shows = corpus.showing(h.behaviour_kind, h.behaviour_words)
+    support = np.intersect1d(with_trigger, shows).size
+    elsewhere = (shows.size - support) / max(corpus.n - with_trigger.size, 1)
+    both, on_it, shown = np.array([[support], [with_trigger.size], [shows.size]])
     return replace(
         h,
         trigger=any_of(all_of_them),
         trigger_kind="pool",
         support=int(support),
         confidence=support / with_trigger.size,
+        base_rate=elsewhere,
+        neighbour_rate=elsewhere,  # the nearest prompts without one trigger have the others
+        log_likelihood_ratio=float(log_likelihood_ratio(both, on_it, shown, corpus.n)[0]),
+        q_value=max(o.q_value for o in all_of_them),
         trigger_rows=with_trigger,
         trigger_words=np.array([rarest(o.phrase, corpus) for o in all_of_them], np.uint64),
         phrase=np.zeros(0, np.uint64),
