@@ -164,6 +164,24 @@ def test_killing_a_child(
     assert_nothing_is_left(root)
 
 
+@pytest.mark.parametrize("isolation", ["namespace", "process"])
+def test_killing_the_first_process_before_the_worker_can_ask_to_die_with_it(
+    isolation: str,
+    start: Callable[..., subprocess.Popen[str]],
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = "import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(1.0))\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    monkeypatch.syspath_prepend(tmp_path)
+    parent = start("sleep", isolation)
+    assert wait_until(lambda: len(family(root, parent.pid)) == 3)
+    os.kill(family(root, parent.pid)[1], signal.SIGKILL)
+    assert parent.wait(PATIENCE_S) == 1
+    assert_nothing_is_left(root)
+
+
 @pytest.mark.parametrize("wait_s", moments(seed=4, count=3, longest_s=0.1))
 def test_killing_the_keeper_while_it_cleans_up(
     wait_s: float, start: Callable[..., subprocess.Popen[str]], root: Path

@@ -81,10 +81,12 @@ def work(line: Line, folder: Path, job: dict[str, Any], namespace: bool, reached
         line.say("error", kinds=kinds, message=str(error), extra=str(getattr(error, "extra", "")))
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to kill this process when its parent dies; it ends here if that one, where told, is dead by now."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(0)
 
 
 def first_process(line: Line, folder: Path, job: dict[str, Any], namespace: bool, kept: int) -> NoReturn:
@@ -95,9 +97,10 @@ def first_process(line: Line, folder: Path, job: dict[str, Any], namespace: bool
     """
     die_with_parent()
     reached = walls.close_file_system(str(folder)) if namespace else {}
+    first = os.getpid()
     worker = os.fork()
     if worker == 0:
-        die_with_parent()
+        die_with_parent(first)
         work(line, folder, job, namespace, reached)
         os._exit(0)
     while True:
