@@ -82,7 +82,7 @@ def work(line: Line, folder: Path, job: dict[str, Any], namespace: bool, reached
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Ask the kernel to kill this process when its parent dies; it ends here if that one, where told, is dead by now."""
+    """Ask the kernel to kill this process when its parent dies; end it now if that one, where told, is dead already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if parent is not None and os.getppid() != parent:
