@@ -28,6 +28,7 @@ from bench.monitor_tables import monitor_tables
 from cryptosentinel.metrics import wilson
 from cryptosentinel.monitor import Bank, Categories, Mean, Rate, Scores
 from cryptosentinel.monitor.bounds import clopper_pearson
+from cryptosentinel.monitor.boxes import e_values
 from cryptosentinel.monitor.budget import e_bh
 
 P0, SHIFTS = 0.05, (0.15, 0.25, 0.50)
@@ -37,6 +38,7 @@ A_DELAY, BASELINE, BURN = 1e4, 500, 500
 FIELD = {("e-cusum", "up", "known"): (117, 41, 11), ("e-sr", "up", "known"): (72, 27, 8),
          ("e-sr", "both", "bound from 500"): (275, 57, 16)}  # fmt: skip
 ORACLE_BOUND = 1.3
+CATEGORY_NAMES, CATEGORY_SHARES = list("abcdefg"), (0.4, 0.25, 0.15, 0.1, 0.05, 0.03, 0.02)
 Doc = dict[str, Any]
 
 
@@ -57,12 +59,14 @@ def main() -> int:
     shares = alarmed(rng, size)
     delay, lengths_here = measured_delays(rng, size)
     others = river(options.others, lengths_here["known"], size, options.seed) if options.others else []
+    asked = {"seed": options.seed} | ({"others": "PYTHON"} if options.others else {})  # a place of this machine
     result = {
-        "made": runs.provenance("monitor.py", {"seed": options.seed}, ("numpy", "scipy"))
+        "made": runs.provenance("monitor.py", asked, ("numpy", "scipy"))
         | {"seconds": round(time.monotonic() - started)},
         "run_lengths": lengths,
         "alarmed": shares,
         "delays": delay,
+        "category_delays": category_delays(options.seed, size),
         "river": others,
         "speed": speed(),
     }
@@ -171,13 +175,13 @@ def shared(rng: np.random.Generator, a: float, steps: int, groups: int = 100, k:
 
 def scalar_streams(rng: np.random.Generator) -> list[tuple[str, Any, Callable[[int], Any]]]:
     """Detectors that no bank has: a fresh baseline for each of 20 streams."""
-    shares = [0.4, 0.25, 0.15, 0.1, 0.05, 0.03, 0.02]
-    names = np.array(list("abcdefg"))
+    names = np.array(CATEGORY_NAMES)
     return [
-        ("seven categories, bounds learnt from 500", Categories, lambda m: names[rng.choice(7, m, p=shares)].tolist()),
+        ("seven categories, bounds learnt from 500", Categories,
+         lambda m: names[rng.choice(7, m, p=CATEGORY_SHARES)].tolist()),
         ("scores, learnt from 500", Scores, lambda m: rng.lognormal(0, 1, m).tolist()),
         ("mean of a skewed number, bounds learnt from 500", Mean, lambda m: rng.beta(0.5, 5, m).tolist()),
-    ]
+    ]  # fmt: skip
 
 
 def scalar_length(kind: Any, draw: Callable[[int], Any], a: float, updates: int, n: int = 20) -> tuple[float, int]:
@@ -253,6 +257,53 @@ def measured_delays(rng: np.random.Generator, size: float) -> tuple[list[Doc], d
                 runs.say(str(row))
                 found.append(row)
     return found, lengths
+
+
+def category_delays(seed: int, size: float) -> list[Doc]:
+    """Delays after a change of seven categories; beside them a bet on this very change, begun with it, same bounds."""
+    before = np.array([*CATEGORY_SHARES, 0.0])
+    names = np.array([*CATEGORY_NAMES, "new"])
+    each = np.eye(len(names))
+    changes = {
+        "the rarest to 0.20": before + (0.20 - before[6]) / (1 - before[6]) * (each[6] - before),
+        "the rarest to 0.50": before + (0.50 - before[6]) / (1 - before[6]) * (each[6] - before),
+        "something new, 0.10": 0.9 * before + 0.1 * each[7],
+        "something new, 0.40": 0.6 * before + 0.4 * each[7],
+        "two rare ones, 0.15 more each": 0.7 * before + 0.15 * (each[5] + each[6]),
+        "all as often": np.append(np.full(7, 1 / 7), 0.0),
+        "the order turned round": np.append(before[6::-1], 0.0),
+    }
+    found = []
+    for change, after in changes.items():
+        ours, oracle = [], []
+        for trial in range(int(200 * size) + 5):
+            rng = np.random.default_rng((seed, trial))
+            detector = Categories.learn(names[rng.choice(8, BASELINE, p=before)].tolist())
+            for name in names[rng.choice(8, BURN, p=before)].tolist():
+                if detector.update(name) >= A_DELAY:
+                    detector.restart()
+            cell = {name: i for i, name in enumerate(detector.cells)} | {"new": len(detector.cells) - 1}
+            told = np.zeros(len(detector.cells))
+            for name, share in zip(names.tolist(), after, strict=True):
+                told[cell[name]] += share
+            pays = e_values(np.maximum(told, 1e-9)[None, :], detector.low, detector.high)[0]
+            mine, first, money = 0, 0, 0.0
+            for n, name in enumerate(names[rng.choice(8, 5000, p=after)].tolist(), start=1):
+                if not mine and detector.update(name) >= A_DELAY:
+                    mine = n
+                money = (money + 1.0) * pays[cell[name]]
+                if not first and money >= A_DELAY:
+                    first = n
+                if mine and first:
+                    break
+            ours.append(mine or 5000)
+            oracle.append(first or 5000)
+        row = {"change": change, "n": len(ours), "threshold": A_DELAY, "mean": float(np.mean(ours)),
+               "median": float(np.median(ours)), "se": float(np.std(ours) / math.sqrt(len(ours))),
+               "told_mean": float(np.mean(oracle)), "told_median": float(np.median(oracle))}  # fmt: skip
+        runs.say(str(row))
+        found.append(row)
+    return found
 
 
 class _OracleBank(Bank):

@@ -26,6 +26,19 @@ def monitor_tables(result: Row) -> str:
             "**Delay in decisions after a rate of 0.05 changes**, 500 decisions into the stream: mean (median)",
             _delays(result["delays"], result["river"]),
             "![Delay by shift, each detector at the same run length](../benchmarks/results/monitor_delays.svg)",
+            "**Delay in decisions after seven categories change**, A = 10,000, baseline of 500, 500 decisions into the "
+            "stream: mean (median)",
+            table(
+                ("change", "ours", "a bet on this very change, begun with it", "n"),
+                [
+                    (
+                        r["change"],
+                        *(f"{r[f'{who}mean']:.0f} ({r[f'{who}median']:.0f})" for who in ("", "told_")),
+                        r["n"],
+                    )
+                    for r in result["category_delays"]
+                ],
+            ),
             "**Cost**",
             _cost(result["speed"]),
         ]

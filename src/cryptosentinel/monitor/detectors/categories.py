@@ -23,13 +23,13 @@ LONGEST = 80  # a longer value goes by its beginning
 HALF_LIVES = (8.0, 32.0, 128.0)  # decisions after which a predictor has forgotten half
 PRIOR = 4.0  # decisions that the baseline's shares count for in a predictor
 MOST_COLUMNS = 8  # so many categories say whether decisions hang together
-FRESH = 8  # a predictor's payments are reckoned anew after so many decisions
+FRESH = 16  # a predictor's payments are reckoned anew after so many decisions
 ROWS = np.arange(FRESH)
 KEPT_SHARES = 0.5 ** (np.arange(FRESH, -1, -1) / np.array(HALF_LIVES)[:, None])  # of the counts, of each decision since
 PUSHES = (0.15, 0.5)  # of all decisions go to one category: what a fixed bet expects
 
 
-@register("change-detector", "categories", version=2)
+@register("change-detector", "categories", version=3)
 class Categories(ChangeDetector):
     """Are the same categories chosen as often as in the baseline, and nothing new?
 
