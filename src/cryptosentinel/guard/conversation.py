@@ -11,7 +11,7 @@ from typing import Any
 from cryptosentinel.guard.directives import MOST_MEMBERS, Directive, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
 from cryptosentinel.guard.profile import instructions_of, is_instruction
-from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
+from cryptosentinel.guard.reading import LONGEST, compact, decoded, normal, squeezed, words
 from cryptosentinel.guard.vocabulary import LEAST_MARK, distinct, is_figure, ordinary, stems
 from cryptosentinel.types import Event
 
@@ -65,12 +65,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One sentence of an untrusted turn that tells the reader to do something; its words, and their stems."""
+    """One sentence of an untrusted turn that tells the reader to do something; its words, and their stems.
+
+    `marks`: its addresses and ids, each with its letters and digits alone.
+    """
 
     turn: int
     directive: Directive
     words: frozenset[str]
     stems: frozenset[str]
+    marks: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -118,6 +122,7 @@ class Conversation:
         self.wished: set[str] = set()  # of those, what users have said
         self.instructions: dict[str, str] = {}  # of each agent, by their name
         self.delegated = False  # the user has asked to do what some content says
+        self._exposed: set[str] = set()  # agents that have read something untrusted
         if task:
             self.add(Event(f"{run_id}/task", 0.0, run_id, "", "message", "user", "", {"text": task, "role": "user"}))
 
@@ -136,9 +141,12 @@ class Conversation:
             found.update(words(normal(part)))
         turn = Turn(len(self.turns), event, text, voice_of(event), frozenset(found))
         self.turns.append(turn)
+        # What a framework writes into instructions later on (state, a summary) may be what the agent has read.
+        is_late = is_instruction(event) and event.agent in self._exposed
+        echoed = [w for w in turn.words if is_late and (m := self._mentions.get(w)) and m.outside and not m.trusted]
         if event.agent and event.agent not in self._members and len(self._members) < MOST_MEMBERS:
             self._members |= {event.agent}
-        self._note(turn)
+        self._note(turn, frozenset(echoed))
         if event.kind == "message":
             (self._messages.setdefault(event.sender, []) if turn.voice == "agent" else self._told).append(turn.index)
         if event.kind in ("tool_call", "tool_result"):
@@ -146,9 +154,11 @@ class Conversation:
         if event.kind == "tool_call":
             self._called.setdefault(tool_of(event), turn.index)
         if turn.voice == "outside":
+            if len(self._exposed) < MOST_MEMBERS:
+                self._exposed.add(event.agent)
             self._listen(turn)
         elif turn.voice == "principal":
-            said = stems(text)
+            said = stems(text) - stems(" ".join(echoed))
             self.asked |= said
             if is_instruction(event):
                 self.instructions.setdefault(event.agent, instructions_of(event))
@@ -210,7 +220,7 @@ class Conversation:
         """Was this tool named in an untrusted turn that gives orders? The strongest order of the first such turn."""
         return self._named.get(stems(tool))
 
-    def _note(self, turn: Turn) -> None:
+    def _note(self, turn: Turn, echoed: frozenset[str]) -> None:
         known, index, who = self._mentions, turn.index, turn.event.sender or turn.event.agent
         trusted, outside = turn.voice == "principal", turn.voice == "outside"
         for word in turn.words:
@@ -219,7 +229,7 @@ class Conversation:
                 mention = known[word] = _Mention(index, who)
             elif who != mention.agent and len(mention.path) < MOST_PLACES and who not in mention.path:
                 mention.path.append(who)
-            if trusted:
+            if trusted and word not in echoed:
                 mention.trusted = True
                 if len(word) >= LEAST_MARK and distinct(word) and not is_figure(word):
                     self.marks[word] = None
@@ -284,7 +294,9 @@ def _order(turn: Turn, directive: Directive) -> Order:
     found = set(words(normal(plain)))
     for part in decoded(plain):
         found.update(words(normal(part)))
-    return Order(turn.index, directive, frozenset(found), stems(plain))
+    marks = ((w, compact(w)) for w in sorted(found) if distinct(w))
+    long = tuple((w, letters) for w, letters in marks if len(letters) >= LEAST_MARK)
+    return Order(turn.index, directive, frozenset(found), stems(plain), long)
 
 
 def values_of(event: Event) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ Voice = Literal["principal", "agent", "outside"]  # whoever is obeyed; an agent'
 DEEPEST = 40
 MOST_LEAVES = 5_000
 LONGEST_LITERAL = 20_000
+_NAME = re.compile(r"[^\W\d]+(?:[_\- ][^\W\d_]+)*\d?")
 
 
 def text_of(event: Event) -> str:
@@ -57,21 +59,28 @@ def arguments_of(event: Event) -> Mapping[str, Any] | None:
 
 
 def leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Every (path, text) at the ends of a nested value; what lies deeper than 40 levels is one text.
+    """Every (path, text) at the ends of a nested value, and every key that may be a value itself.
+
+    What lies deeper than 40 levels is one text.
 
     Raises:
         ValueError: more than 5,000 of them, or nested too deeply to be read.
 
     >>> list(leaves({"to": ["a@b.c"], "n": 3, "ok": True}))
     [('to.0', 'a@b.c'), ('n', '3'), ('ok', 'true')]
+    >>> list(leaves({"shares": {"a@b.c": 5}}))
+    [('shares', 'a@b.c'), ('shares.a@b.c', '5')]
     """
     stack: list[tuple[str, Any, int]] = [(path, value, depth)]
     count = 0
     while stack:
         at, item, deep = stack.pop()
         if isinstance(item, Mapping | list | tuple) and deep < DEEPEST:
-            pairs = item.items() if isinstance(item, Mapping) else enumerate(item)
+            pairs = list(item.items() if isinstance(item, Mapping) else enumerate(item))
             stack += reversed([(f"{at}.{k}" if at else str(k), v, deep + 1) for k, v in pairs])
+            if isinstance(item, Mapping):  # an address or an asset may be a key; the name of an argument is none
+                names = [k for k, _ in pairs if isinstance(k, str)]
+                stack += [(at, k, DEEPEST) for k in names if not _NAME.fullmatch(k) or (k.isupper() and deep > depth)]
             continue
         count += 1
         if count > MOST_LEAVES:

@@ -16,11 +16,13 @@ MOST_DECODED = 64
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
                      "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")  # fmt: skip
 _WORD = re.compile(r"[^\W_]+(?:(?:://|[._@:/+'\-=&?#%])[^\W_]+)*")
+_GLUE = re.compile(r":(?!//)|[=&?#]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _CODED = re.compile(r"[A-Za-z0-9+/_\-]{16,4096}={0,2}")
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}){8,2048})\Z")
 _PERCENT = re.compile(r"(?:[\w.~/:?=&+-]*%[0-9A-Fa-f]{2}){2,}[\w.~/:?=&+-]*")
 _PREFIX = re.compile(r"\A(?:[a-z][a-z0-9+]*://)?(?:www\.)?")
+_BETWEEN = re.compile(r"[\W_]+")
 _SPACE = re.compile(r"\s+")
 
 
@@ -38,13 +40,19 @@ def normal(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of a normalised text; an address, a link, an amount or an id is one word.
 
+    What is joined by : = & ? # is there as a whole and, at the end, in its parts.
+
     >>> words("mail a.b@c.org, see https://www.x.io/p or swap_tokens(0xAB12, 1.5)".lower())
     ['mail', 'a.b@c.org', 'see', 'x.io/p', 'or', 'swap_tokens', '0xab12', '1.5']
+    >>> words("pay --to=gb29nwbk")
+    ['pay', 'to=gb29nwbk', 'to', 'gb29nwbk']
     """
     found = _WORD.findall(text)
-    if ":" not in text and "'" not in text and "www." not in text:
+    if ":" in text or "'" in text or "www." in text:
+        found = [_bare(w) if ":" in w or "'" in w or w.startswith("www.") else w for w in found]
+    if not _GLUE.search(text):
         return found
-    return [_bare(w) if ":" in w or "'" in w or w.startswith("www.") else w for w in found]
+    return found + [part for w in found if _GLUE.search(w) for part in _GLUE.split(w) if part]
 
 
 def _bare(word: str) -> str:
@@ -54,6 +62,15 @@ def _bare(word: str) -> str:
 def squeezed(text: str) -> str:
     """A short value for comparison: normalised, runs of white space as one space, no space at the ends."""
     return _SPACE.sub(" ", normal(text)).strip()
+
+
+def compact(text: str) -> str:
+    """The letters and digits of a normalised text, without what stands between them.
+
+    >>> compact("gb29 nwbk-6016"), compact("to=gb29nwbk6016")
+    ('gb29nwbk6016', 'togb29nwbk6016')
+    """
+    return _BETWEEN.sub("", text)
 
 
 def decoded(text: str) -> list[str]:

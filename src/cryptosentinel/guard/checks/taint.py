@@ -8,7 +8,7 @@ from cryptosentinel.guard.check import Step, at, finding
 from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_of
 from cryptosentinel.guard.directives import unfolded
 from cryptosentinel.guard.events import tool_of
-from cryptosentinel.guard.reading import normal, words
+from cryptosentinel.guard.reading import compact, normal, words
 from cryptosentinel.guard.vocabulary import distinct, is_address, only_looks, ordinary, stem, stems
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
@@ -76,6 +76,11 @@ def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Ord
                 for order in conversation.latest_orders:
                     if _pieced(word, order):
                         yield word, order
+    whole = compact(normal(unfolded(" ".join(text for _, text in values_of(turn.event)))))
+    for order in conversation.latest_orders:  # written otherwise: in groups of four, behind a name, in a list
+        for word, letters in order.marks:
+            if letters in whole and _outside(word, turn, conversation):
+                yield word, order
     tool = tool_of(turn.event)
     parts = stems(tool)
     named = conversation.named(tool) if parts else None
