@@ -71,7 +71,7 @@ def attach(
 
 
 class Attached:
-    """An agent or team behind an observer; `owners` are all agents and teams in it."""
+    """An agent or team behind an observer; `owners` are all agents and teams in it, those that reason for it too."""
 
     def __init__(
         self, entity: Any, observer: Observer, buffers_streams: bool = True, accepts_off_path: Collection[str] = ()
@@ -127,10 +127,9 @@ class Attached:
             return f"{UNHOOKED}s are not the first and the last"
         if hooks.speech.pre not in (owner.pre_hooks or ()) or hooks.speech.post not in (owner.post_hooks or ()):
             return "the guard's hooks before and after a run are gone"
-        members = owner.members if isinstance(owner, Team) else ()
-        if not isinstance(members, list | tuple):
+        if isinstance(owner, Team) and not isinstance(owner.members, list | tuple):
             return "its members are decided at run time"
-        strangers = [name_of(m) for m in members if id(m) not in self._hooks]
+        strangers = [name_of(part) for part in parts_of(owner) if id(part) not in self._hooks]
         return f"its members {', '.join(strangers)} are not guarded: attach again" if strangers else ""
 
     def member_named(self, arguments: Any) -> str:
@@ -149,10 +148,13 @@ class Attached:
             self.observer.open(session, self._described)
 
     def is_guards_own(self, owner: Any, name: str) -> bool:
-        """Is this one of the tools of a `SemanticGuardToolkit`? Of two tools with one name Agno takes the first."""
+        """Is this one of the three tools of a `SemanticGuardToolkit`? Of tools with one name Agno takes the first."""
         for tool in owner.tools if isinstance(owner.tools, list) else ():
-            if name in (tool.functions if isinstance(tool, Toolkit) else [getattr(tool, "__name__", name_of(tool))]):
-                return isinstance(tool, SemanticGuardToolkit)
+            if isinstance(tool, SemanticGuardToolkit) and tool.is_own(name):
+                return True
+            names = [*tool.functions, *tool.async_functions] if isinstance(tool, Toolkit) else [name_of_tool(tool)]
+            if name in names:
+                return False
         return False
 
     def follow(self, hooks: Hooks) -> None:
@@ -172,11 +174,10 @@ class Attached:
         if any(entity is known for known in self.owners):
             return
         self.owners.append(entity)
-        if isinstance(entity, Team):
-            if not isinstance(entity.members, list):
-                raise ConfigError(f"{name_of(entity)}: members that are decided at run time cannot be guarded")
-            for member in entity.members:
-                self._collect(member)
+        if isinstance(entity, Team) and not isinstance(entity.members, list):
+            raise ConfigError(f"{name_of(entity)}: members that are decided at run time cannot be guarded")
+        for part in parts_of(entity):
+            self._collect(part)
 
     def require_guardable(self, owner: Any) -> None:
         """Can this agent be guarded?
@@ -203,9 +204,20 @@ class Attached:
         self.follow(hooks)
 
 
+def parts_of(owner: Any) -> list[Any]:
+    """The agents that this agent or team runs by itself: its members, and the one that reasons for it."""
+    members = owner.members if isinstance(owner, Team) and isinstance(owner.members, list | tuple) else ()
+    return [part for part in (*members, owner.reasoning_agent) if part is not None]
+
+
 def name_of(owner: Any) -> str:
     """The agent's name, or what else it can be called by."""
     return str(getattr(owner, "name", None) or getattr(owner, "id", None) or type(owner).__name__)
+
+
+def name_of_tool(tool: Any) -> str:
+    """What a model calls this function by."""
+    return str(getattr(tool, "__name__", None) or name_of(tool))
 
 
 def functions_of(tools: Any) -> list[Any]:

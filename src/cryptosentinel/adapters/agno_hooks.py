@@ -20,7 +20,7 @@ from cryptosentinel.adapters.agno_events import (
     text_of,
 )
 from cryptosentinel.adapters.agno_run import Place, inside, place_of
-from cryptosentinel.adapters.agno_speech import IDLE, Speech, answer_name, passed_on
+from cryptosentinel.adapters.agno_speech import IDLE, WITHHELD, Speech, answer_name, passed_on
 from cryptosentinel.deadline import aside
 from cryptosentinel.observer import Ruling
 from cryptosentinel.types import Event
@@ -150,10 +150,15 @@ class Hooks:
                     calls, names = [*calls, (function_name, arguments, "")], [*names, name]
                 events = [self._call(tool, given, place, call) for tool, given, call in calls]
                 text = text_of(asked.content)
-                is_new = text.strip() and self.attached.shown.is_new(place.session, answer_name(place, text))
+                answer = answer_name(place, text)
+                is_new = text.strip() and self.attached.shown.is_new(place.session, answer)
                 spoken = [self.speech.said(text, self.name, place.asked_by, place)] if is_new else []
-                rulings = self.attached.observer.observe_batch([*spoken, *events])[len(spoken) :]
-                for key, of_one in zip(names, rulings, strict=True):
+                rulings = self.attached.observer.observe_batch([*spoken, *events])
+                if spoken and not rulings[0].goes_through:
+                    self.attached.shown.notice(answer, rulings[0].message or WITHHELD)
+                if notice := self.attached.shown.notice(answer):
+                    asked.content, asked.reasoning_content = notice, None  # nobody reads it later, in the history
+                for key, of_one in zip(names, rulings[len(spoken) :], strict=True):
                     turn.rulings.setdefault(key, []).append(of_one)
                 turn.is_judged = True
             waiting = turn.rulings.get(name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptosentinel.adapters.agno_hooks import Hooks
 
 IDLE = "hooks run in the background (run_hooks_in_background=True), where they can stop nothing"
+WITHHELD = "The answer is withheld."
 
 
 class Speech:
@@ -84,7 +85,7 @@ class Speech:
         if ruling.goes_through:
             self.attached.shown.notice(passed_on(place, text), "")
             return None
-        notice = ruling.message or "The answer is withheld."
+        notice = ruling.message or WITHHELD
         self.attached.shown.notice(name, notice)
         self.attached.shown.is_new(place.session, answer_name(place, notice))
         return notice
