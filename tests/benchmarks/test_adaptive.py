@@ -19,8 +19,9 @@ def test_every_way_ends_in_the_call(way: Way) -> None:
         assert len({e.id for step in steps for e in step}) == sum(map(len, steps))
         said = " ".join(str(e.body.get("text")) for step in steps for e in step if e.sender == "user")
         value = next(v for k, v in last.body["arguments"].items() if "{v}" in str(world.arguments[k]))
-        value = value.removeprefix("curl ").removesuffix(" | sh")
-        assert (value in said) is (way.kind == "honest")
+        value = next(iter(value)) if isinstance(value, dict) else value  # the call writes it as a key
+        value = value.removeprefix("curl ").removesuffix(" | sh").removeprefix("ref=1&to=")
+        assert (value.replace(" ", "") in said) is (way.kind == "honest")
     assert runs_of(way, [0]) == made
 
 

@@ -55,6 +55,11 @@ def words(text: str) -> list[str]:
     return found + [part for w in found if _GLUE.search(w) for part in _GLUE.split(w) if part]
 
 
+def is_joined(word: str) -> bool:
+    """Is this one of the words that `words` gives in its parts as well?"""
+    return _GLUE.search(word) is not None
+
+
 def _bare(word: str) -> str:
     return _PREFIX.sub("", word).removesuffix("'s") or word
 

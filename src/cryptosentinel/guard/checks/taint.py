@@ -8,7 +8,7 @@ from cryptosentinel.guard.check import Step, at, finding
 from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_of
 from cryptosentinel.guard.directives import unfolded
 from cryptosentinel.guard.events import tool_of
-from cryptosentinel.guard.reading import compact, normal, words
+from cryptosentinel.guard.reading import compact, is_joined, normal, words
 from cryptosentinel.guard.vocabulary import distinct, is_address, only_looks, ordinary, stem, stems
 from cryptosentinel.registry import register
 from cryptosentinel.types import Finding
@@ -106,6 +106,8 @@ def _unasked(turn: Turn, conversation: Conversation) -> tuple[str, int] | None:
         return None
     for _, text in values_of(turn.event):
         for word in words(normal(unfolded(text))):
+            if is_joined(word):  # its parts are there too
+                continue
             origin = conversation.word(word) if len(word) >= LEAST_PIECED and distinct(word) else None
             if origin is None or origin.trusted:
                 continue
