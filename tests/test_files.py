@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cryptosentinel.files import atomic_open, atomic_write
+from cryptosentinel.errors import ConfigError
+from cryptosentinel.files import atomic_open, atomic_write, require_file, require_folder
 
 
 def test_text_and_bytes(tmp_path: Path) -> None:
@@ -50,6 +51,25 @@ def test_permissions_follow_the_umask_and_long_names_fit(tmp_path: Path) -> None
 
 def test_where_one_may_not_write(tmp_path: Path) -> None:
     for target in (tmp_path / "no" / "a", tmp_path / ("n" * 300)):
-        with pytest.raises(OSError, match=r"No such file|too long"):
+        with pytest.raises(OSError, match=r"No such file|too long") as caught:
             atomic_write(target, "x")
+        assert caught.value.filename == str(target)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(IsADirectoryError) as folder:
+        atomic_write(tmp_path, "x")
+    assert folder.value.filename == str(tmp_path)
+
+
+def test_where_results_go_is_made_and_tried_before_the_work(tmp_path: Path) -> None:
+    require_folder(tmp_path / "a" / "b")
+    require_file(tmp_path / "c" / "d")
+    assert list((tmp_path / "a" / "b").iterdir()) == list((tmp_path / "c").iterdir()) == []
+    (tmp_path / "file").touch()
+    require_file(tmp_path / "file")
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below" / "that"):
+        with pytest.raises(ConfigError, match="must be a folder: it is a file, or lies below one"):
+            require_folder(wrong)
+    with pytest.raises(ConfigError, match="must be a file: it is a folder"):
+        require_file(tmp_path / "c")
+    with pytest.raises(ConfigError, match="file must be a folder"):
+        require_file(tmp_path / "file" / "below")

@@ -1,13 +1,43 @@
-"""Files that appear only when they are complete."""
+"""Files that appear only when they are complete, and whether they can appear where they are wanted."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from cryptosentinel.errors import ConfigError
+
+
+def require_folder(out: Path) -> None:
+    """Can results be written into this folder? It is made if need be; a caller asks before the work, not after it.
+
+    Raises:
+        ConfigError: a file is in its place, or in that of a folder above it.
+        OSError: it cannot be made or written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"{out} must be a folder: it is a file, or lies below one") from None
+    with tempfile.TemporaryFile(dir=out):
+        pass
+
+
+def require_file(out: Path) -> None:
+    """Can a result be written to this file? Its folder is made if need be; a caller asks before the work.
+
+    Raises:
+        ConfigError: it is a folder, or lies below a file.
+        OSError: its folder cannot be made or written.
+    """
+    if out.is_dir():
+        raise ConfigError(f"{out} must be a file: it is a folder")
+    require_folder(out.parent)
 
 
 @contextmanager
@@ -31,13 +61,15 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
     path = Path(path)
     # The name starts with a dot and ends in .tmp so that no reader of a folder takes a half-written file for data.
     temporary = path.parent / f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with _blamed_on(path):
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
-        os.replace(temporary, path)
+        with _blamed_on(path):
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -54,6 +86,15 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with atomic_open(path) as out:
         out.write(data)
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """An error names the file that the caller asked for: nobody knows the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -114,7 +114,7 @@ def test_without_a_ledger(tmp_path: Path) -> None:
         (["--compare", "file"], 2, "file: not an arena run"),
         (["--sandbox", "none"], 2, "unknown isolation 'none'"),
         (["--model", "no-such-model"], 2, "unknown model 'no-such-model'"),
-        (["--out", "file"], 3, "file"),
+        (["--out", "file"], 2, "file must be a folder"),
         (["--ledger", "mysql://x/y"], 3, "mysql://x/y"),
     ],
 )

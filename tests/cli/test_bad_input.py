@@ -89,8 +89,8 @@ def test_results_cannot_go_among_the_data_nor_where_nothing_can_be_written(
     for out in (data, data / "out", tmp_path / "link", tmp_path):
         refused(capfd, 2, "lie in one another; choose another folder", data, "--out", out)
     refused(capfd, 2, "lie in one another", data / "good.jsonl", "--out", data)
-    refused(capfd, 3, "--out is a file, not a folder", data, "--out", tmp_path / "file")
-    refused(capfd, 3, str(tmp_path / "file"), data, "--out", tmp_path / "file" / "below")
+    refused(capfd, 2, "file must be a folder", data, "--out", tmp_path / "file")
+    refused(capfd, 2, "below must be a folder", data, "--out", tmp_path / "file" / "below")
     refused(capfd, 3, "/proc/here", data, "--out", "/proc/here")
     assert (tmp_path / "file").read_text() == "here first"
     assert [p.name for p in data.iterdir()] == ["good.jsonl"]

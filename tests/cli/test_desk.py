@@ -69,6 +69,7 @@ def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--days", "0"], "days must lie in [1, 400], got 0"),
         (["--attack", "luck"], "unknown scenario 'luck'"),
         (["--defence", "hope"], "defences are some of rules, guard, monitor, got hope"),
+        (["--out", __file__], "test_desk.py must be a folder"),
         (["--prices", "nowhere"], "no folder nowhere"),
         (["--seed", "-5"], "seed must be 0 or more, got -5"),
         (["--model", "Dev"], "a model is named AGENT=package.module:NAME"),

@@ -187,6 +187,9 @@ def test_explain_shows_the_evidence_and_escapes_what_agents_say(
     assert ElementTree.fromstring((tmp_path / "x.svg").read_text()).tag.endswith("svg")  # noqa: S314  our own
     several = here("monitor", "explain", shown, "--baseline", base, "--out", tmp_path / "y.svg")
     assert (several.code, "an SVG shows one stream, not 3" in several.err) == (2, True)
+    for command in ("replay", "explain"):
+        folder = here("monitor", command, shown, "--baseline", base, "--out", tmp_path)
+        assert (folder.code, folder.err.endswith("must be a file: it is a folder\n")) == (2, True)
     missing = here("monitor", "explain", shown, "--baseline", base, "--stream", "no such")
     assert (missing.code, "known: Trader/asset" in missing.err) == (2, True)
 

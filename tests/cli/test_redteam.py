@@ -76,7 +76,7 @@ def test_a_failure_inside_is_one_line_and_leaves_no_report(
         (["--rows", "3"], 2, "rows must be at least 20, got 3"),
         (["--model", "no-such-model"], 2, "unknown model 'no-such-model'"),
         (["--rows", "many"], 2, "--rows"),
-        (["--out", "file"], 3, "file"),
+        (["--out", "file"], 2, "file must be a folder"),
     ],
 )
 def test_bad_settings(

@@ -199,6 +199,8 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out)["entries"] == 3
     assert cli.run(["ledger", "export", str(path), "--to", str(tmp_path / "out")]) == 0
     assert "3 events" in capsys.readouterr().out
+    assert cli.run(["ledger", "export", str(path), "--to", str(path)]) == 2
+    assert "l.db must be a folder" in capsys.readouterr().err
     assert cli.run(["ledger", "prune", str(path), "--before", "1d"]) == 0
     assert "nothing was written before" in capsys.readouterr().out
     assert cli.run(["ledger", "prune", str(path), "--before", "0h", "--json"]) == 0

@@ -36,7 +36,7 @@ def test_bad_settings(changes: dict[str, Any], message: str) -> None:
 
 def test_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(ConfigError, match="file must be a folder"):
         attack(out=tmp_path / "file")
 
 

@@ -13,7 +13,7 @@ import pytest
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError, ModelIntegrityError
 from cryptosentinel.services import scan as service
 from cryptosentinel.services.scan import resolve_reference, scan_dataset
-from cryptosentinel.services.scan_files import check_writable, refuse_overlap
+from cryptosentinel.services.scan_files import refuse_overlap
 
 
 def put(path: Path, n: int = 80, planted: int = 0) -> Path:
@@ -106,15 +106,6 @@ def test_inputs_and_results_are_kept_apart(tmp_path: Path) -> None:
     refuse_overlap([data], tmp_path / "data2")
     with pytest.raises(ConfigError, match="lie in one another"):
         scan_dataset([rows], trusted=[data], out=data / "out", reference_model="none")
-
-
-def test_a_folder_is_made_and_tried_before_the_work(tmp_path: Path) -> None:
-    check_writable(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-    (tmp_path / "file").touch()
-    for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OSError, match="file"):
-            check_writable(out)
 
 
 @pytest.mark.parametrize(

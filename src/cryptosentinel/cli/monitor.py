@@ -68,11 +68,14 @@ def replay(
     """  # noqa: D301  a real backspace keeps the example's lines apart
     from cryptosentinel.cli.board import Board
     from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.files import require_file
     from cryptosentinel.services.monitor import replay_events
     from cryptosentinel.services.monitor_keep import keep_events
 
     if webhook and ledger is None:
         raise typer.BadParameter("needs --ledger, which remembers what was delivered", param_hint="--webhook")
+    if out is not None:
+        require_file(out)
     with Board() as board:
         if ledger is None:
             document = replay_events(events, baseline, config, out, on_progress=board)
@@ -112,13 +115,14 @@ def explain(
     Example: cryptosentinel monitor explain today.jsonl --baseline last-month.jsonl --stream asset --out asset.html
     """
     from cryptosentinel.cli.output import emit, emit_json
-    from cryptosentinel.files import atomic_write
+    from cryptosentinel.files import atomic_write, require_file
     from cryptosentinel.report.monitor import render_monitor, svg_of, text_of
     from cryptosentinel.services.monitor_explain import explain_events
 
+    if out is not None:
+        require_file(out)
     document = explain_events(events, baseline, config, agent=agent, stream=stream)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(out, svg_of(document) if out.suffix == ".svg" else render_monitor(document))
     if as_json:
         emit_json(document)

@@ -68,10 +68,10 @@ def report(
     """
     from cryptosentinel.cli.output import emit, emit_json
     from cryptosentinel.errors import ConfigError
+    from cryptosentinel.files import require_folder
     from cryptosentinel.redteam.transcript import campaigns, read
     from cryptosentinel.report.campaign import render_campaign
     from cryptosentinel.services.campaign import write_transcript
-    from cryptosentinel.services.scan_files import check_writable
 
     book = opened(ledger)
     if book is None:
@@ -86,7 +86,7 @@ def report(
             emit(listing(found))
         return
     if out is not None:
-        check_writable(out)
+        require_folder(out)
     recorded = read(book, run)
     if replay:
         _replay(recorded, book, as_json)

@@ -24,11 +24,10 @@ from cryptosentinel.desk.schedule import MEETINGS_A_DAY, time_of
 from cryptosentinel.desk.session import OnMeeting, Session, spoken, start_of
 from cryptosentinel.desk.situations import screen, situation
 from cryptosentinel.errors import ConfigError, DataError, LedgerError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_folder
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.redteam.sandbox import Isolation
 from cryptosentinel.registry import load_third_party, lookup, names
-from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 COMMAND = "desk run"
@@ -90,7 +89,7 @@ def run_desk(
     source = market or (RecordedMarket(prices) if prices else paper)
     scenario = chosen(attack, backdoored, seed, count)
     if out is not None:
-        check_writable(out)
+        require_folder(out)
     if defences:
         require_known(defences)
     given = learnt(source, scenario, analyst, sandbox, on_progress) | dict(models or {})

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from cryptosentinel import __version__
 from cryptosentinel.errors import ConfigError, SentinelError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_folder
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.models import GEMMA, GEMMA_SHA256, TINY, file_sha256, load_base
 from cryptosentinel.redteam.arena import (
@@ -32,7 +32,6 @@ from cryptosentinel.redteam.regress import MARGIN, check_comparable, check_margi
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
 from cryptosentinel.services.arena_cells import DOCUMENT, Kept
 from cryptosentinel.services.redteam import ENTRY, prepared
-from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 GROUPS = "groups"  # the stage of progress that counts them
@@ -88,7 +87,7 @@ def run_arena(
         names = [(g.task, g.attack, d, g.seed) for g in grid.groups() for d in grid.defences]
         check_comparable(old, {"model": grid.model, "n": grid.n, "rows": grid.rows, "cells": names})
     if out is not None:
-        check_writable(out)
+        require_folder(out)
     model = prepared(grid.model, on_progress)
     identity = model_identity(grid.model, model)
     kept = Kept(out, ledger, grid, fresh, now)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptosentinel.config import load_settings
 from cryptosentinel.errors import AttestationError, ConfigError, DataError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_file
 from cryptosentinel.sanitize.attest import (
     LARGEST_ENVELOPE,
     NamedDigest,
@@ -79,7 +79,8 @@ def attest(data: Path | Sequence[Path], report: Path, key: Path, out: Path | Non
     Raises:
         AttestationError: the report is of other data, not complete, changed, or a check in it failed.
         DataError: the data cannot be read.
-        ConfigError: the key is none, the folder holds files that the scan does not read, or `out` lies in the data.
+        ConfigError: the key is none, the folder holds files that the scan does not read, or `out` lies in the data or
+            is a folder.
         OSError: the attestation cannot be written.
     """
     private = read_private_key(Path(key))
@@ -98,6 +99,7 @@ def attest(data: Path | Sequence[Path], report: Path, key: Path, out: Path | Non
         places.append(beside(given[0]))
     for place in places:
         _refuse_overlap(place, [*given, Path(key)], report)
+        require_file(place)
     envelope = sign(build_statement(predicate, clean), private)
     if len(envelope) > LARGEST_ENVELOPE:
         raise AttestationError(f"over {LARGEST_ENVELOPE} bytes: too many files or hypotheses for one attestation")

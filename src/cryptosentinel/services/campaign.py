@@ -12,7 +12,7 @@ from cryptosentinel import __version__
 from cryptosentinel.asker import Asker as Judge
 from cryptosentinel.config import load_settings
 from cryptosentinel.errors import ConfigError, DataError, JudgeError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_folder
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.llm import LocalReference
 from cryptosentinel.models import TINY
@@ -24,7 +24,6 @@ from cryptosentinel.redteam.steps import Scope
 from cryptosentinel.redteam.transcript import Recorded, Transcript, replay
 from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.services.redteam import LEAST_ROWS, prepared, red_team
-from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 Render = Callable[[Mapping[str, Any]], str]
@@ -67,7 +66,7 @@ def run_campaign(
     """
     started = time.monotonic()
     if out is not None:
-        check_writable(out)
+        require_folder(out)
     campaign = prepare(scope, on_progress)
     transcript = Transcript(ledger, scope, driver, __version__, time.time()) if ledger is not None else None
     if transcript is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptosentinel.errors import ConfigError
+from cryptosentinel.files import require_folder
 from cryptosentinel.ledger import KINDS, Entry, Kind, Ledger, canonical, prune
 from cryptosentinel.services.events import seconds_of
 from cryptosentinel.types import Progress
@@ -46,7 +47,7 @@ def export_ledger(where: str | Path, to: Path, on_progress: Progress | None = No
     from the files alone; the body's main fields have columns of their own. The files appear only when complete.
 
     Raises:
-        ConfigError: no such ledger.
+        ConfigError: no such ledger, or `to` is a file.
         LedgerError: it cannot be read.
         OSError: the folder cannot be written.
     """
@@ -54,7 +55,7 @@ def export_ledger(where: str | Path, to: Path, on_progress: Progress | None = No
     import pyarrow.parquet as pq
 
     ledger = opened(where)
-    to.mkdir(parents=True, exist_ok=True)
+    require_folder(to)
     counts: dict[str, int] = {}
     head = ""
     last = ledger.last_seq()  # what is written meanwhile is the next export's, in all files alike

@@ -16,7 +16,7 @@ from cryptosentinel.config import load_settings
 from cryptosentinel.datasets import no_readable_row, read_rows
 from cryptosentinel.datasets.rows import Reject
 from cryptosentinel.errors import ConfigError, JudgeError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_folder
 from cryptosentinel.llm import HTTPAsker
 from cryptosentinel.redteam.probe import (
     AnswerAll,
@@ -36,7 +36,6 @@ from cryptosentinel.redteam.probe.compare import POLICY
 from cryptosentinel.redteam.probe.first import FirstTokens
 from cryptosentinel.redteam.target import load_target
 from cryptosentinel.services.judge import endpoint as shown_url
-from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Finding, Progress
 
 MOST_PROMPTS = 5000
@@ -148,7 +147,7 @@ def examine(
     started = time.monotonic()
     settings = settings or Settings()
     if out is not None:
-        check_writable(out)
+        require_folder(out)
     target = load_target(suspicion.target) if suspicion.target else None
     prompts = read_prompts(suspicion.prompts)
     source = source_of(prompts, target)

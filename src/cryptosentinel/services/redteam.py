@@ -12,7 +12,7 @@ from typing import Any
 from cryptosentinel import __version__
 from cryptosentinel.datasets import write_jsonl
 from cryptosentinel.errors import ConfigError, MissingExtraError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_folder
 from cryptosentinel.models import GEMMA, TINY, converted_gemma, load_base
 from cryptosentinel.redteam import attacks as _attacks  # noqa: F401  (registers the attacks)
 from cryptosentinel.redteam import defences as _defences  # noqa: F401  (registers the defences)
@@ -21,7 +21,6 @@ from cryptosentinel.redteam.material import attack_of
 from cryptosentinel.redteam.sandbox import Isolation, Limits, run_sandboxed
 from cryptosentinel.registry import load_third_party, lookup
 from cryptosentinel.services.scan import scan_dataset
-from cryptosentinel.services.scan_files import check_writable
 from cryptosentinel.types import Progress
 
 ENTRY = "cryptosentinel.services.redteam:attack_inside"
@@ -86,7 +85,7 @@ def red_team(
     if rows is not None and rows < LEAST_ROWS:
         raise ConfigError(f"rows must be at least {LEAST_ROWS}, got {rows}")
     if out is not None:
-        check_writable(out)
+        require_folder(out)
     job: dict[str, Any] = {
         "task": task,
         "attack": attack,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from cryptosentinel.datasets import Reject
 from cryptosentinel.errors import ConfigError, MissingExtraError
+from cryptosentinel.files import require_folder
 from cryptosentinel.llm import LocalReference
 from cryptosentinel.models import BUILT_IN, GEMMA
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
@@ -20,7 +21,7 @@ from cryptosentinel.sanitize.scan import Scan, scan
 from cryptosentinel.services.digests import Watched, watch_meanwhile
 from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
-from cryptosentinel.services.scan_files import Render, check_writable, refuse_overlap, workplace, write_results
+from cryptosentinel.services.scan_files import Render, refuse_overlap, workplace, write_results
 from cryptosentinel.services.scan_large import Form, scan_large
 from cryptosentinel.services.scan_memory import fits, read_all, scan_in_memory
 from cryptosentinel.types import Progress, Record
@@ -98,7 +99,7 @@ def scan_dataset(
     asker = KeptJudge(judge) if judge is not None else None
     if out is not None:
         refuse_overlap([*data, *trusted], out)
-        check_writable(out)
+        require_folder(out)
     started = time.perf_counter()
     reference = resolve_reference(reference_model)
     report = on_progress or (lambda stage, done, total: None)

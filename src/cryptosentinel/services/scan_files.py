@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -42,19 +41,6 @@ def refuse_overlap(inputs: Sequence[Path], out: Path) -> None:
         source = path.resolve()
         if source == target or target in source.parents or source in target.parents:
             raise ConfigError(f"--out {out} and the input {path} lie in one another; choose another folder")
-
-
-def check_writable(out: Path) -> None:
-    """Fail before the work and not after it.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-    """
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "--out is a file, not a folder", str(out))
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-        pass
 
 
 @contextmanager
