@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cryptosentinel.cli import run
+from cryptosentinel.services.guard import judge_trace
 
 HIJACKED = {
     "id": "bad",
@@ -91,6 +92,25 @@ def test_nothing_readable_is_two(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert all(line.startswith("cryptosentinel: ") for line in capsys.readouterr().err.splitlines())
 
 
+def test_nothing_readable_leaves_no_older_verdicts_and_says_why(tmp_path: Path) -> None:
+    out, rejects = tmp_path / "out.jsonl", tmp_path / "rejects.jsonl"
+    assert run(["guard", "check", str(write(tmp_path / "t.jsonl", HIJACKED)), "--out", str(out)]) == 1
+    assert run(["guard", "check", str(write(tmp_path / "t.jsonl", *BROKEN)), "--out", str(out)]) == 2
+    assert out.read_bytes() == b""
+    assert [r["line"] for r in lines(rejects)] == list(range(1, len(BROKEN) + 1))
+
+
+def test_where_the_lines_go_is_settled_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    traces = write(tmp_path / "t.jsonl", HONEST)
+    assert run(["guard", "check", str(traces), "--out", str(tmp_path / "new" / "v.jsonl")]) == 0
+    assert {p.name for p in (tmp_path / "new").iterdir()} == {"v.jsonl", "rejects.jsonl"}
+    capsys.readouterr()
+    for out, said in ((tmp_path, "must be a file: it is a folder"), (traces / "v.jsonl", "must be a folder")):
+        assert run(["guard", "check", str(tmp_path / "none.jsonl"), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+
+
 @pytest.mark.parametrize("content", [None, "", "rule @a", "rule @a trigger x check no_such_thing enforce stop end"])
 def test_rules_that_cannot_be_used_are_three(tmp_path: Path, content: str | None) -> None:
     rules = tmp_path / "rules.ags"
@@ -139,11 +159,21 @@ def test_explain_shows_where_and_why(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(["guard", "explain", str(traces), "--id", "none"]) == 2
 
 
-def test_the_output_is_replaced_only_when_complete(tmp_path: Path) -> None:
+def test_the_output_is_replaced_only_when_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("before")
-    assert run(["guard", "check", str(write(tmp_path / "t.jsonl", *BROKEN)), "--out", str(out)]) == 2
+    traces = write(tmp_path / "t.jsonl", HONEST, HIJACKED)
+    assert run(["guard", "check", str(tmp_path / "none.jsonl"), "--out", str(out)]) == 2
+
+    def stopped_at_the_second(trace: Any, *others: Any) -> Any:
+        if trace["id"] == "bad":
+            raise KeyboardInterrupt
+        return judge_trace(trace, *others)
+
+    monkeypatch.setattr("cryptosentinel.services.guard.judge_trace", stopped_at_the_second)
+    assert run(["guard", "check", str(traces), "--out", str(out)]) == 130
     assert out.read_text() == "before"
+    assert {p.name for p in tmp_path.iterdir()} == {"out.jsonl", "t.jsonl"}
 
 
 def test_a_judge_that_gives_no_answer_is_three_and_the_step_is_held(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from cryptosentinel.agentspec import Engine, Firing, RuleBook, Signals, judge
 from cryptosentinel.datasets.rows import Reject, as_line, no_readable_row, write_jsonl
-from cryptosentinel.files import atomic_open
+from cryptosentinel.files import atomic_open, require_file
 from cryptosentinel.guard.guard import Assessment
 from cryptosentinel.guard.scorer import SCORES
 from cryptosentinel.guard.traces import steps
@@ -57,7 +57,8 @@ def check_traces(
         hypotheses: hypotheses.json of a scan, whose triggers are looked for.
         baseline: honest conversations of the same agents, as `traces`: a tool that they never call is held.
         guard: what judges; none: the local guard, with the hypotheses and the baseline.
-        out: file for one line a trace; `rejects.jsonl` is written beside it. None: the lines are in the document.
+        out: file for one line a trace; `rejects.jsonl` is written beside it, both also where no trace can be read.
+            None: the lines are in the document.
         on_progress: receives ("guard", traces, 0).
 
     Returns:
@@ -65,10 +66,13 @@ def check_traces(
 
     Raises:
         DataError: no readable trace.
+        ConfigError: `out` is a folder.
         UnableError: a named rule file, hypotheses file or baseline is missing or broken.
         OSError: `out` cannot be written.
     """
     started = time.monotonic()
+    if out is not None:
+        require_file(out)
     book = load_rules(rules)
     judging = guard if guard is not None else local_guard(hypotheses, baseline)
     counts: Counter[str] = Counter()
@@ -91,10 +95,10 @@ def check_traces(
                 lines.append(line)
             if on_progress is not None and counts["traces"] % PROGRESS_EVERY == 0:
                 on_progress("guard", counts["traces"], 0)
-        if not counts["traces"]:
-            raise no_readable_row(traces, rejects)
     if out is not None:
         write_jsonl(out.with_name("rejects.jsonl"), map(asdict, rejects))
+    if not counts["traces"]:
+        raise no_readable_row(traces, rejects)
     actions = {action: counts[action] for action in SEVERITY}
     document: dict[str, Any] = {
         "kind": "guard",
