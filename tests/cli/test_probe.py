@@ -106,6 +106,7 @@ def test_an_endpoint_that_breaks_off_keeps_what_it_said(
     ("arguments", "code", "message"),
     [
         (["--endpoint", "http://127.0.0.1:9/v1"], 3, "127.0.0.1: ConnectError"),
+        (["--endpoint", "http://127.0.0.1:9/v1", "--out", __file__], 2, "test_probe.py must be a folder"),
         (["--endpoint", "ftp://x"], 3, "cannot probe: endpoint must begin with http:// or https://"),
         (["--model", "no-such-model"], 3, "cannot probe: unknown model 'no-such-model'"),
         (["--agent", "json:nothing"], 3, "cannot probe: agent 'json:nothing' cannot be imported"),

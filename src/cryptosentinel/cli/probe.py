@@ -80,6 +80,7 @@ def probe(
     """
     from cryptosentinel.cli.board import Board
     from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.files import require_folder
     from cryptosentinel.redteam.probe import Settings
     from cryptosentinel.report.probe import render_probe
     from cryptosentinel.services.probe import require_answers, run_probe
@@ -87,6 +88,8 @@ def probe(
     bounds = Settings(alpha, least_shift, budget, pairs, seed)
     suspicion = suspected(hypotheses, trigger, bank, prompts, target)
     make, _ = subject_of(model, endpoint, agent, api_key_env, tokens, target is not None, probabilities)
+    if out is not None:
+        require_folder(out)  # before a model is loaded
     with Board() as board:
         document = run_probe(make(), suspicion, bounds, out=out, render=render_probe, on_progress=board)
     if as_json:
