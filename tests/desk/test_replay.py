@@ -117,6 +117,53 @@ def test_an_end_that_was_cut_off_is_found(played: Path, tmp_path: Path) -> None:
     assert "the ledger does not end with" in replay_desk(tmp_path)["reason"]
 
 
+def test_a_verdict_that_was_cut_off_is_found(played: Path, tmp_path: Path) -> None:
+    last = [body["event"] for body in bodies(played, "verdict")][-1]
+
+    def cut(kind: str, body: dict[str, Any]) -> bool:
+        return body.get("phase") != "end" and not (kind == "verdict" and body["event"] == last)
+
+    where = rewritten(played, tmp_path / "ledger.db", cut)
+    document = replay_desk(where)
+    assert [(d["event"], d["how"]) for d in document["differences"]] == [(last, "the ledger has no verdict on it")]
+    assert document["reason"] == "1 differences; the session has no end in the ledger"
+    assert run(["desk", "replay", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "desk.json cannot be read: it is no JSON"),
+        ("[" * 100_000, "desk.json cannot be read: it is no JSON"),
+        ("[]", "desk.json does not say how the ledger ends"),
+        ('{"ledger": {"head": null}}', "desk.json does not say how the ledger ends"),
+        (None, "desk.json cannot be read: Is a directory"),
+    ],
+)
+def test_a_document_that_cannot_be_read_is_not_the_same(
+    played: Path, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    rewritten(played, tmp_path / "ledger.db", lambda kind, body: True)
+    if content is None:
+        (tmp_path / "desk.json").mkdir()
+    else:
+        (tmp_path / "desk.json").write_text(content)
+    document = replay_desk(tmp_path)
+    assert (document["same"], document["reason"]) == (False, reason)
+    assert run(["desk", "replay", str(tmp_path)]) == 1
+
+
+def test_an_end_that_was_not_checked_is_said(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "the ledger's end was not checked"
+    assert replay_desk(played)["end_checked"]
+    assert run(["desk", "replay", str(played)]) == 0
+    assert said not in capsys.readouterr().out
+    alone = rewritten(played, tmp_path / "ledger.db", lambda kind, body: True)
+    for where in (tmp_path, alone):
+        assert run(["desk", "replay", str(where)]) == 0
+        assert said in capsys.readouterr().out
+
+
 def test_an_entry_that_was_changed_in_place_breaks_the_chain(played: Path, tmp_path: Path) -> None:
     source, copy = sqlite3.connect(played / "ledger.db"), sqlite3.connect(tmp_path / "ledger.db")
     source.backup(copy)

@@ -112,8 +112,9 @@ def replay(
 ) -> None:
     """Judge every step of a session again, from its ledger alone: are the verdicts and the books the same?
 
-    No model is asked. Exit code 0: all is the same. 1: the ledger was changed or cut, a step is judged in another way,
-    or the books come out differently. 2: no such ledger, or no session in it. 3: it cannot be read.
+    No model is asked. Exit code 0: all is the same. 1: the ledger was changed or cut, desk.json notes another end or
+    cannot be read, a step is judged in another way, or the books come out differently. 2: no such ledger, or no session
+    in it. 3: it cannot be read.
 
     Example: cryptosentinel desk replay desk
     """
@@ -127,6 +128,8 @@ def replay(
         emit(
             [f"{document['steps']:,} steps judged again, every verdict the same; {document['trades']} trades, the same"]
         )
+        if not document["end_checked"]:
+            emit(["the ledger's end was not checked: no desk.json beside it was read"])
     else:
         emit([f"not the same: {document['reason']}", *(told(d) for d in document["differences"][:SHOWN])])
     if not document["same"]:

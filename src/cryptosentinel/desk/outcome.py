@@ -19,6 +19,7 @@ from cryptosentinel.files import atomic_write
 
 MOST_SIGHTINGS = 1000
 LEDGER = "ledger.db"
+DOCUMENT = "desk.json"
 BESIDE = ("attack_goal_reached", "fills", "pnl", "pnl_by_meeting", "fees", "bought_thin", "books_balanced")
 
 
@@ -90,4 +91,4 @@ def write(out: Path, document: Mapping[str, Any], meetings: list[Meeting]) -> No
 
     atomic_write(out / "events.jsonl", lines([e for m in meetings for e in m.events]))
     atomic_write(out / "decisions.jsonl", lines([d for m in meetings for d in m.decisions()]))
-    atomic_write(out / "desk.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic_write(out / DOCUMENT, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

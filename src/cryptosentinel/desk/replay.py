@@ -16,7 +16,7 @@ from typing import Any
 from cryptosentinel.desk.market.candles import MarketData
 from cryptosentinel.desk.market.paper import PaperMarket
 from cryptosentinel.desk.market.recorded import RecordedMarket
-from cryptosentinel.desk.outcome import LEDGER
+from cryptosentinel.desk.outcome import DOCUMENT, LEDGER
 from cryptosentinel.desk.run import COMMAND
 from cryptosentinel.desk.scenarios.scenario import Scenario
 from cryptosentinel.desk.schedule import time_of
@@ -30,7 +30,7 @@ from cryptosentinel.types import Event
 
 COMPARED = ("action", "because", "message", "stops", "scores")
 MOST_TOLD = 100
-Step = list[tuple[Event, Mapping[str, Any]]]  # each event with its verdict
+Step = list[tuple[Event, Mapping[str, Any]]]  # each event with its verdict, empty where the ledger has none
 
 
 def replay_desk(where: Path, market: MarketData | None = None) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def replay_desk(where: Path, market: MarketData | None = None) -> dict[str, Any]
         market: where prices came from, if it was neither the paper market nor a folder.
 
     Returns:
-        `same`, and if it is false `reason` and `differences` (at most 100; `different` counts all).
+        `same`, and if it is false `reason` and `differences` (at most 100; `different` counts all). `end_checked`: was
+        the ledger's end held against desk.json? Without that file a cut end may go unseen.
 
     Raises:
         ConfigError: no such ledger.
@@ -52,11 +53,13 @@ def replay_desk(where: Path, market: MarketData | None = None) -> dict[str, Any]
     try:
         chain = ledger.verify()
         document: dict[str, Any] = {"kind": "desk-replay", "entries": chain.n, "head": chain.head, "different": 0}
-        document |= {"steps": 0, "trades": 0, "pnl": None, "differences": []}
+        document |= {"steps": 0, "trades": 0, "pnl": None, "differences": [], "end_checked": False}
         if not chain.ok:
             return document | {"same": False, "reason": f"entry {chain.broken_seq} of the ledger: {chain.reason}"}
-        if (noted := head_noted(where)) not in (None, chain.head):
-            return document | {"same": False, "reason": f"the ledger does not end with {noted}, as desk.json says"}
+        if where.is_dir() and (noted := where / DOCUMENT).exists():
+            if reason := other_end(noted, chain.head):
+                return document | {"same": False, "reason": reason}
+            document["end_checked"] = True
         runs = [entry.body for entry in ledger.entries("run") if entry.body.get("command") == COMMAND]
         if not runs or runs[0].get("phase") != "start":
             raise DataError(f"{where}: the ledger holds no session of the desk")
@@ -95,7 +98,9 @@ class Replay:
         for (event, recorded), ruling in zip(step, self.guarded.observer.observe_batch(events), strict=True):
             self.steps += 1
             mine = verdict(ruling)
-            if fields := [name for name in COMPARED if mine[name] != recorded.get(name)]:
+            if not recorded:
+                self._differs(event, "the ledger has no verdict on it")
+            elif fields := [name for name in COMPARED if mine[name] != recorded.get(name)]:
                 self._differs(event, f"{fields[0]} was {recorded.get(fields[0])!r}, is now {mine[fields[0]]!r}")
             tool = str(event.body.get("tool", ""))
             if tool in self.tools:
@@ -154,14 +159,12 @@ def steps(ledger: Ledger) -> Iterator[Step]:
     """What was judged at once, in order; of two verdicts on one event the later holds.
 
     Raises:
-        DataError: an event without a step or a verdict.
+        DataError: an event without a step.
     """
     name, events, verdicts = "", dict[str, Event](), dict[str, Mapping[str, Any]]()
 
     def whole() -> Step:
-        if missing := next((i for i in events if i not in verdicts), None):
-            raise DataError(f"the ledger has no verdict on event {missing}")
-        return [(event, verdicts[i]) for i, event in events.items()]
+        return [(event, verdicts.get(i, {})) for i, event in events.items()]
 
     for entry in ledger.entries():
         if entry.kind == "event":
@@ -185,11 +188,19 @@ def verdict(ruling: Ruling) -> dict[str, Any]:
     return kept
 
 
-def head_noted(where: Path) -> str | None:
-    """The hash that the ledger ends with, as the session's document says; None where there is none."""
+def other_end(noted: Path, head: str) -> str:
+    """Why is this not the end of the ledger that the session's document notes? Empty if it is.
+
+    A document that cannot be read is a reason too: whoever cut the ledger could have broken it.
+    """
     try:
-        document = json.loads((where / "desk.json").read_text("utf-8")) if where.is_dir() else {}
-    except (OSError, ValueError):
-        return None
-    noted = document.get("ledger") if isinstance(document, dict) else None
-    return noted.get("head") if isinstance(noted, dict) else None
+        said = json.loads(noted.read_text("utf-8"))["ledger"]["head"]
+    except OSError as error:
+        return f"{noted.name} cannot be read: {error.strerror or error}"
+    except (ValueError, RecursionError):
+        return f"{noted.name} cannot be read: it is no JSON"
+    except (KeyError, TypeError):
+        said = None
+    if not isinstance(said, str):
+        return f"{noted.name} does not say how the ledger ends"
+    return "" if said == head else f"the ledger does not end with {said}, as {noted.name} says"
