@@ -207,10 +207,21 @@ WRONG = {
     "within nothing": (rule("count(within=0s) > 3"), 3, 20, "within takes a time"),
     "unknown window event": (rule("count(event=swap) > 3"), 3, 19, "a tool is named by tool="),
     "unknown score": (rule("semantic_score(suspicious) > 0.5"), 3, 22, "(did you mean 'suspicion'?)"),
+    "score above 1": (rule("semantic_score(suspicion) > 5"), 3, 35, "in [0, 1]: this comparison with 5 never holds"),
+    "score on the right": (rule("5 < semantic_score(safety)"), 3, 7, "semantic_score(safety) lies in [0, 1]"),
+    "score above the highest": (rule("semantic_score(safety) > 1"), 3, 32, "comparison with 1 never holds"),
+    "score from the lowest": (rule("semantic_score(safety) >= 0"), 3, 33, "comparison with 0 always holds"),
+    "score from the lowest, turned": (rule("0 <= semantic_score(safety)"), 3, 7, "comparison with 0 always holds"),
+    "score that is none": (rule("semantic_score(safety) != -0.1"), 3, 33, "comparison with -0.1 always holds"),
+    "score in percent": (rule("semantic_score(safety) in [0.5, 80]"), 3, 39, "comparison with 80 never holds"),
+    "score among texts": (rule('semantic_score(safety) in ["high"]'), 3, 34, '"high" is no number'),
+    "empty list": (rule("arg.amount in []"), 3, 21, "the list is empty: nothing is ever in it"),
+    "not in an empty list": (rule("arg.amount not in []"), 3, 25, "the list is empty"),
     "enforcement with arguments": (rule(enforce="stop(1)"), 4, 13, "stop takes no arguments"),
     "note that is none": (rule(enforce="user_inspection(1)"), 4, 25, "a text in quotes"),
     "tool with a space": (rule(trigger="turn on"), 2, 14, "a name with a space is quoted"),
-    "two of one name": (f"{rule()}\n{rule()}", 6, 1, "two rules are called @r; the first is on line 1"),
+    "two of one name": (f"{rule()}\n{rule()}", 6, 1, "two rules are called @r; the first is on line 1, column 1"),
+    "two of one name on a line": (" ".join([rule(), rule()]).replace("\n", " "), 1, 50, "first is on line 1, column 1"),
 }  # fmt: skip
 
 
@@ -225,6 +236,11 @@ def test_what_is_wrong_is_shown_where_it_is(name: str) -> None:
     place, source, caret = first.show().split("\n")[-3:]
     assert place.startswith(f"line {line}, column {column}: ")
     assert caret.index("^") - 4 <= len(source) - 4
+
+
+@pytest.mark.parametrize("check", ["== 0", "!= 1", "> 0", ">= 1", "< 1", "<= 0", "== 0.5", ">= 0.8", "in [0, 1]"])
+def test_a_comparison_that_scores_decide_loads(check: str) -> None:
+    assert RuleBook.parse(rule(f"semantic_score(suspicion) {check}")).rules
 
 
 def test_every_problem_of_a_file_is_shown_at_once() -> None:

@@ -14,7 +14,7 @@ from cryptosentinel.agentspec.compile import build, compiled, leaves
 from cryptosentinel.agentspec.parse import parse_into
 from cryptosentinel.agentspec.problems import Report, nearest
 from cryptosentinel.agentspec.signature import MisfitError
-from cryptosentinel.agentspec.syntax import Aggregate, Compare, Predicate, Reference, Rule, Score
+from cryptosentinel.agentspec.syntax import Aggregate, Compare, Place, Predicate, Reference, Rule, Score
 from cryptosentinel.agentspec.totals import Total
 from cryptosentinel.errors import ConfigError
 
@@ -88,11 +88,11 @@ class RuleBook:
 
 
 def _check(rules: Iterable[Rule], report: Report, tools: Collection[str]) -> None:
-    seen: dict[str, int] = {}
+    seen: dict[str, Place] = {}
     for rule in rules:
-        line = seen.setdefault(rule.id, rule.at[0])
-        if line != rule.at[0]:
-            report.add(rule.at, f"two rules are called @{rule.id}; the first is on line {line}")
+        first = seen.setdefault(rule.id, rule.at)
+        if first != rule.at:
+            report.add(rule.at, f"two rules are called @{rule.id}; the first is on line {first[0]}, column {first[1]}")
         for trigger in rule.triggers:
             if tools and trigger.is_tool and trigger.name not in {*tools, *(t.rpartition(".")[2] for t in tools)}:
                 report.add(trigger.at, f"no tool is called {trigger.name!r}", nearest(trigger.name, tools))

@@ -36,6 +36,7 @@ TotalOf = Callable[[Aggregate], Total]
 Build = Callable[[Predicate], Test]
 MAX_TEXT = 20_000  # a longer text is not searched: a rule about it cannot be decided
 _ORDER = ("<", "<=", ">", ">=")
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
@@ -127,6 +128,10 @@ def _compare(of: Compare, total_of: TotalOf) -> Test:
             raise MisfitError(right.at, f"'in' takes a list such as ['USDC', 'SOL'], got {right}")
         items, item = _reader(right, total_of), _reader(left, total_of)
         if isinstance(right, Literal_) and isinstance(right.value, tuple):
+            if not right.value:
+                raise MisfitError(right.at, "the list is empty: nothing is ever in it")
+            for one in right.value if isinstance(left, Score) else ():
+                _refuse_settled(left, "==", one)
             texts = frozenset(i.value for i in right.value if isinstance(i.value, str))
             if len(texts) == len(right.value):
                 return equality.among_texts(item, texts)
@@ -142,6 +147,9 @@ def _compare(of: Compare, total_of: TotalOf) -> Test:
             return lambda context: equality.same(a(context), b(context))
         return lambda context: not equality.same(a(context), b(context))
     compare = _COMPARE[name]
+    for score, bound in ((left, right), (right, left)):
+        if isinstance(score, Score) and isinstance(bound, Literal_):
+            _refuse_settled(score, name if score is left else _TURNED.get(name, name), bound)
     first = number(left, total_of)
     if isinstance(right, Literal_):
         fixed = number(right, total_of)(None)  # type: ignore[arg-type]  # a literal asks no event
@@ -150,6 +158,20 @@ def _compare(of: Compare, total_of: TotalOf) -> Test:
         return lambda context: compare(first(context), fixed)
     second = number(right, total_of)
     return lambda context: compare(first(context), second(context))
+
+
+def _refuse_settled(score: Value, name: str, bound: Literal_) -> None:
+    """Refuse a comparison that no score decides: the rule would look as if it were at work.
+
+    Raises:
+        MisfitError: the bound is no number, or the comparison comes out the same for every score in [0, 1].
+    """
+    if not isinstance(bound.value, Decimal):
+        raise MisfitError(bound.at, f"{bound} is no number")
+    lowest, highest = (_COMPARE[name](Decimal(end), bound.value) for end in (0, 1))
+    if lowest == highest and (name in _ORDER or not 0 <= bound.value <= 1):
+        outcome = "always" if lowest else "never"
+        raise MisfitError(bound.at, f"{score} lies in [0, 1]: this comparison with {bound} {outcome} holds")
 
 
 def _compare_fixed(of: Reference, compare: Callable[[Any, Any], bool], fixed: Decimal) -> Test:
