@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -335,6 +336,15 @@ def test_nobody_listens_to_the_world_without_a_token(ledger: Ledger) -> None:
         receiver(Intake(ledger), "short")
     assert cli.run(["serve", "--host", "0.0.0.0", "--ledger", "never.db"]) == 2  # noqa: S104
     assert not Path("never.db").exists()
+
+
+def test_what_serve_refuses_begins_no_watch(tmp_path: Path) -> None:
+    path = tmp_path / "never.db"
+    assert cli.run(["serve", "--ledger", str(path), "--token", "short"]) == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as stopped:
+        cli.run(["serve", "--ledger", str(path), "--port", str(taken.getsockname()[1])])
+    assert stopped.value.code == 3
+    assert not path.exists()
 
 
 def test_json_ids_of_any_case_are_the_same_span() -> None:

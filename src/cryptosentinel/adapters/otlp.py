@@ -48,8 +48,7 @@ def receiver(intake: Intake, token: str = "", metrics: Callable[[], str] | None 
         from starlette.responses import Response
     except ImportError:
         raise MissingExtraError("fastapi", "web", "receiving OTLP") from None
-    if token and len(token) < SHORTEST_TOKEN:
-        raise ConfigError(f"a token has at least {SHORTEST_TOKEN} characters, got {len(token)}")
+    _check_token(token)
     spans = SpanQueue(intake)
     counts: Counter[str] = Counter()
 
@@ -110,10 +109,10 @@ def receiver(intake: Intake, token: str = "", metrics: Callable[[], str] | None 
 
 
 def check_open(host: str, token: str) -> None:
-    """Whoever listens where others can reach it asks who they are.
+    """Whoever listens where others can reach it asks who they are, and no token is easily guessed.
 
     Raises:
-        ConfigError: no token, and the host is not loopback.
+        ConfigError: no token, and the host is not loopback; a token of less than 16 characters.
 
     >>> check_open("0.0.0.0", "")
     Traceback (most recent call last):
@@ -126,6 +125,12 @@ def check_open(host: str, token: str) -> None:
         loopback = host == "localhost"
     if not loopback and not token:
         raise ConfigError(f"listening on {host!r} needs a token: anybody there could send events")
+    _check_token(token)
+
+
+def _check_token(token: str) -> None:
+    if token and len(token) < SHORTEST_TOKEN:
+        raise ConfigError(f"a token has at least {SHORTEST_TOKEN} characters, got {len(token)}")
 
 
 def _authorise(request: Any, token: str) -> None:

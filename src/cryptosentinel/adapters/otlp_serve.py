@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +98,10 @@ def serve(
         checked_url(webhook)
     if not 0 <= port <= 65_535:
         raise ConfigError(f"a port is between 0 and 65535, got {port}")
-    try:
-        import uvicorn
-    except ImportError:
-        raise MissingExtraError("uvicorn", "web", "cryptosentinel serve") from None
-    plan = read_plan(config)
-    opened = Ledger.open(ledger)
-    kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
-    watch = AlertingWatch(kept, webhook)
-    app = receiver(Intake(opened, name, watch=watch), token, watch.metrics)
+    for package in ("fastapi", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "web", "cryptosentinel serve")
+    import uvicorn
 
     class Server(uvicorn.Server):
         """A signal is how it ends, and not passed on once it has."""
@@ -114,17 +110,24 @@ def serve(
             self.force_exit = self.should_exit and sig == signal.SIGINT
             self.should_exit = True
 
-    server = Server(uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on"))
-    sockets = [server.config.bind_socket()]
-    sockets[0].listen(server.config.backlog)  # from here on senders wait; before, they would be refused
-    gc.freeze()  # what is there by now stays
-    gc.set_threshold(*COLLECT)
-    try:
-        if ready is not None:
-            ready(_address(sockets[0].getsockname()))
-        server.run(sockets)
-    finally:
-        watch.close()
+    def config_of(app: Any) -> uvicorn.Config:
+        return uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on")
+
+    plan = read_plan(config)
+    with config_of(None).bind_socket() as address:  # all that can be refused is, before a watch is begun
+        opened = Ledger.open(ledger)
+        kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
+        watch = AlertingWatch(kept, webhook)
+        try:
+            server = Server(config_of(receiver(Intake(opened, name, watch=watch), token, watch.metrics)))
+            address.listen(server.config.backlog)  # from here on senders wait; before, they would be refused
+            gc.freeze()  # what is there by now stays
+            gc.set_threshold(*COLLECT)
+            if ready is not None:
+                ready(_address(address.getsockname()))
+            server.run([address])
+        finally:
+            watch.close()
 
 
 def _address(name: Any) -> str:
