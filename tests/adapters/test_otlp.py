@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from otlp_senders import NOW, TEAM, TRACE, body_json, body_protobuf, packed, spa
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "swap"}
+AS_JSON = {"agent": "Trader", "kind": "decision"}
 AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Trader"}
 
 
@@ -345,6 +347,22 @@ def test_what_serve_refuses_begins_no_watch(tmp_path: Path) -> None:
         cli.run(["serve", "--ledger", str(path), "--port", str(taken.getsockname()[1])])
     assert stopped.value.code == 3
     assert not path.exists()
+
+
+def test_serve_goes_on_with_what_the_watch_was_begun_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, base = tmp_path / "l.db", tmp_path / "base.jsonl"
+    base.write_text(
+        "".join(json.dumps({"time": n} | AS_JSON | {"attributes": {"size": n % 7}}) + "\n" for n in range(99))
+    )
+    (tmp_path / "c.toml").write_text("decisions = 99")
+    LedgerWatch(Ledger.open(path), "otlp", lambda: Watch(Plan()))
+    for said, why in (
+        (["--baseline", str(base)], "watch 'otlp' of this ledger was begun without a baseline"),
+        (["--config", str(tmp_path / "c.toml")], "watch 'otlp' of this ledger was begun with another config"),
+        (["--baseline", str(tmp_path / "none.jsonl")], "no such file"),
+    ):
+        assert cli.run(["serve", "--ledger", str(path), "--port", "0", *said]) == 2
+        assert why in capsys.readouterr().err
 
 
 def test_json_ids_of_any_case_are_the_same_span() -> None:

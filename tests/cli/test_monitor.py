@@ -16,6 +16,8 @@ import pytest
 
 from cryptosentinel.cli import run
 from cryptosentinel.ledger import Ledger
+from cryptosentinel.monitor import Plan, Watch
+from cryptosentinel.services.events import as_event
 from cryptosentinel.services.monitor_ledger import alarms_of, watches
 
 ALARM_KEYS = {"time", "agent", "stream", "detector", "evidence", "threshold", "run_length_guarantee"}
@@ -214,6 +216,50 @@ def test_a_ledger_goes_on_where_it_was(here: Callable[..., Done], base: Path, tm
     assert here("monitor", "status", "--ledger", tmp_path / "none.db").code == 2
     assert here("monitor", "status", "--ledger", ledger, "--name", "other").code == 2
     assert here("monitor", "replay", events, "--baseline", base, "--webhook", "http://127.0.0.1:9").code == 2
+
+
+def test_a_watch_goes_on_with_what_it_was_begun_with(here: Callable[..., Done], base: Path, tmp_path: Path) -> None:
+    events = write(tmp_path / "e.jsonl", lines(50, 2))
+    other = write(tmp_path / "other.jsonl", lines(400, 9))
+    same = write(tmp_path / "same.jsonl.gz", lines(400, 1, ids=False))
+    for name, text in (("c", "decisions = 5000"), ("also", "# the same\ndecisions = 5_000.0"), ("big", "learn = 400")):
+        (tmp_path / f"{name}.toml").write_text(text)
+
+    def replay(*said: Any) -> Done:
+        return here("monitor", "replay", events, "--ledger", tmp_path / "l.db", *said)
+
+    config = ("--config", tmp_path / "c.toml")
+    assert replay(*config).code == 2
+    assert not (tmp_path / "l.db").exists()
+    assert replay("--baseline", base, *config).code == 0
+    again = ("--baseline", same, "--config", tmp_path / "also.toml")
+    for same_again in ((), ("--baseline", base), config, again):
+        done = replay(*same_again)
+        assert (done.code, "one false alarm in 5,000 decisions" in done.err) == (0, True)
+    refused: list[tuple[tuple[Any, ...], str]] = [
+        (("--baseline", other), "watch 'monitor' of this ledger was begun with another baseline: go on without"),
+        (("--config", tmp_path / "big.toml"), "watch 'monitor' of this ledger was begun with another config: go on"),
+        (("--baseline", tmp_path / "none.jsonl"), "no such file"),
+        (("--config", tmp_path / "none.toml"), "No such file"),
+        (("--name", "new"), "no watch 'new' in this ledger: name a --baseline to begin it"),
+    ]
+    for given, said in refused:
+        done = replay(*given)
+        assert (done.code, said in done.err) == (2, True), done.err
+    assert set(watches(Ledger.open(tmp_path / "l.db"))) == {"monitor"}
+    assert here("monitor", "replay", events).code == 2
+
+
+def test_a_watch_of_an_earlier_version_goes_on_and_says_so(
+    here: Callable[..., Done], base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch.learn(Plan(), [as_event(line, "here")[0] for line in lines(400, 7)])
+    state = {k: v for k, v in watch.state().items() if k != "baseline"}
+    entry = {"command": "monitor", "watch": "monitor", "phase": "state", "state": state}
+    Ledger.open(tmp_path / "l.db").append("run", entry)
+    events = write(tmp_path / "e.jsonl", lines(50, 2))
+    assert here("monitor", "replay", events, "--baseline", base, "--ledger", tmp_path / "l.db").code == 0
+    assert caplog.messages == ["watch 'monitor' has begun already: the baseline is not looked at"]
 
 
 def test_killed_at_any_time_nothing_is_lost_or_counted_twice(

@@ -15,7 +15,7 @@ from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.ledger import Kind, Ledger
 from cryptosentinel.monitor import Watch
 from cryptosentinel.services.alerts import RESEND_S, Alerts, Teller, metrics_text
-from cryptosentinel.services.monitor import learn_watch, read_plan
+from cryptosentinel.services.monitor_begin import begin_or_go_on
 from cryptosentinel.services.monitor_ledger import LedgerWatch, Taken
 from cryptosentinel.services.webhook import checked_url
 from cryptosentinel.types import Event
@@ -74,7 +74,8 @@ def serve(
 ) -> None:
     """Receive OTLP until stopped: every event into the ledger, decisions into the watch of this name.
 
-    Without a baseline each agent's first decisions are learnt; a watch that the ledger has already goes on.
+    Without a baseline each agent's first decisions are learnt; a watch that the ledger has already goes on, see
+    `begin_or_go_on`.
 
     Args:
         ledger: a file path or database URL.
@@ -88,7 +89,8 @@ def serve(
         ready: called with the address once it listens.
 
     Raises:
-        ConfigError: no token beyond loopback, a port out of range, a wrong setting.
+        ConfigError: no token beyond loopback, a port out of range, a wrong setting; as `begin_or_go_on`.
+        DataError, MonitorError: the baseline cannot be read or learnt.
         LedgerError: the ledger cannot be read or written.
         MissingExtraError: without the web extra.
         OSError: the address is taken.
@@ -113,13 +115,11 @@ def serve(
     def config_of(app: Any) -> uvicorn.Config:
         return uvicorn.Config(app, host, port, log_level="warning", access_log=False, lifespan="on")
 
-    plan = read_plan(config)
     with config_of(None).bind_socket() as address:  # all that can be refused is, before a watch is begun
-        opened = Ledger.open(ledger)
-        kept = LedgerWatch(opened, name, lambda: learn_watch(baseline, plan)[0] if baseline else Watch(plan))
+        kept, _ = begin_or_go_on(ledger, name, baseline, config, untrained=True)
         watch = AlertingWatch(kept, webhook)
         try:
-            server = Server(config_of(receiver(Intake(opened, name, watch=watch), token, watch.metrics)))
+            server = Server(config_of(receiver(Intake(kept.ledger, name, watch=watch), token, watch.metrics)))
             address.listen(server.config.backlog)  # from here on senders wait; before, they would be refused
             gc.freeze()  # what is there by now stays
             gc.set_threshold(*COLLECT)

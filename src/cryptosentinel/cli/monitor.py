@@ -31,7 +31,13 @@ def monitor() -> None:
 @app.command("replay")
 def replay(
     events: Events,
-    baseline: Baseline,
+    baseline: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="EVENTS",
+            help="How the agents decide when all is well; repeatable. Needed but where --ledger has the watch.",
+        ),
+    ] = None,
     config: Config = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSONL of alarms; rejects.jsonl is written beside it.")
@@ -41,7 +47,7 @@ def replay(
         typer.Option(
             metavar="WHERE",
             help="Keep every decision, alarm and state in this ledger (file or URL): the same command goes on where it "
-            "was stopped, and takes no decision twice.",
+            "was stopped, and takes no decision twice. Another baseline or config is refused.",
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Which watch of the ledger this is.")] = "monitor",
@@ -74,14 +80,16 @@ def replay(
 
     if webhook and ledger is None:
         raise typer.BadParameter("needs --ledger, which remembers what was delivered", param_hint="--webhook")
+    if not baseline and ledger is None:
+        raise typer.BadParameter("missing: only a watch that --ledger has goes on without", param_hint="--baseline")
     if out is not None:
         require_file(out)
     with Board() as board:
         if ledger is None:
-            document = replay_events(events, baseline, config, out, on_progress=board)
+            document = replay_events(events, baseline or [], config, out, on_progress=board)
         else:
             document = keep_events(
-                events, baseline, config, ledger, name, out=out, webhook=webhook, on_progress=board
+                events, baseline or [], config, ledger, name, out=out, webhook=webhook, on_progress=board
             )  # fmt: skip
     if as_json:
         emit_json(document)

@@ -35,7 +35,8 @@ def serve(
 
     POST /v1/traces takes protobuf and JSON, also in gzip, in the dialects gen_ai.*, OpenInference and gen_ai as it was
     before. GET /metrics is text for Prometheus, GET /healthz says whether the ledger can be read. Without --baseline
-    each agent's first 500 decisions are learnt. Stopped at any time and started again, it goes on where it was.
+    each agent's first 500 decisions are learnt. Stopped at any time and started again, it goes on where it was; another
+    baseline or config than the watch was begun with is refused.
 
     \b
       cryptosentinel serve --ledger desk.db --baseline last-month.jsonl

@@ -11,6 +11,7 @@ from cryptosentinel.errors import DataError
 from cryptosentinel.monitor.alarm import Alarm
 from cryptosentinel.monitor.attributes import attributes_of, finite
 from cryptosentinel.monitor.budget import RULES
+from cryptosentinel.monitor.fingerprint import fingerprint
 from cryptosentinel.monitor.gauges import Gauge
 from cryptosentinel.monitor.infer import features_of
 from cryptosentinel.monitor.plan import Feature, Plan
@@ -45,6 +46,9 @@ class Watch:
     Events are taken in the order in which they come; those that are older than an earlier
     one of the same agent, whose clock may differ from others', are counted as late.
 
+    `baseline` is the fingerprint of the one that it was begun with: "" without one, None where the state of an earlier
+    version does not say.
+
     >>> import random
     >>> draw = random.Random(0).random
     >>> def decided(i, often):
@@ -63,6 +67,7 @@ class Watch:
         self.run_length = run_length if run_length is not None else plan.run_length()
         self.agents: dict[str, _Agent] = {}
         self.counts: Counter[str] = Counter()
+        self.baseline: str | None = ""
 
     @classmethod
     def learn(cls, plan: Plan, baseline: Iterable[Event]) -> Watch:
@@ -71,13 +76,13 @@ class Watch:
         Raises:
             ConfigError: a budget by the month where the baseline has no times.
         """
+        learnt = [event for event in baseline if event.kind in plan.kinds]
         decided: dict[str, list[Event]] = {}
-        for event in baseline:
-            if event.kind in plan.kinds:
-                decided.setdefault(event.agent, []).append(event)
-        n = sum(map(len, decided.values()))
-        times = [e.time for events in decided.values() for e in events]
-        made = cls(plan, plan.run_length(n, max(times) - min(times) if times else 0.0))
+        for event in learnt:
+            decided.setdefault(event.agent, []).append(event)
+        times = [event.time for event in learnt]
+        made = cls(plan, plan.run_length(len(learnt), max(times) - min(times) if times else 0.0))
+        made.baseline = fingerprint(learnt) if learnt else ""
         for name, events in decided.items():
             made.agents[name] = agent = _Agent()
             made._settle(name, agent, events)
@@ -191,7 +196,7 @@ class Watch:
         """All of it, as JSON; floats come back as they were."""
         return {
             "version": STATE_VERSION, "plan": self.plan.model_dump(mode="json"), "run_length": self.run_length,
-            "counts": dict(self.counts),
+            "baseline": self.baseline, "counts": dict(self.counts),
             "agents": {
                 name: {
                     "decisions": agent.decisions, "left_out": agent.left_out,
@@ -215,6 +220,7 @@ class Watch:
             raise DataError(f"no state of a watch of version {STATE_VERSION}")
         try:
             made = cls(Plan.model_validate(state["plan"]), float(state["run_length"]))
+            made.baseline = state.get("baseline")
             made.counts = Counter(state["counts"])
             for name, kept in state["agents"].items():
                 agent = made.agents[name] = _Agent()

@@ -14,10 +14,10 @@ from cryptosentinel.datasets.rows import no_readable_row, write_jsonl
 from cryptosentinel.errors import ConfigError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.ledger import Ledger
-from cryptosentinel.monitor import Watch
 from cryptosentinel.services.alerts import Alerts, metrics_text
-from cryptosentinel.services.monitor import Intake, check_writable, describe, learn_watch, read_plan
-from cryptosentinel.services.monitor_ledger import LedgerWatch, alarms_of, watches
+from cryptosentinel.services.monitor import Intake, check_writable, describe
+from cryptosentinel.services.monitor_begin import begin_or_go_on
+from cryptosentinel.services.monitor_ledger import alarms_of, watches
 from cryptosentinel.services.webhook import checked_url
 from cryptosentinel.types import Progress
 
@@ -37,13 +37,13 @@ def keep_events(
 ) -> dict[str, Any]:
     """As `replay_events`, with every decision, alarm and state in a ledger: a run that was stopped goes on.
 
-    The baseline and the config count when a watch of this name is begun; afterwards they are the ledger's. Decisions
-    that are in the ledger are not taken again. Its alarms are those that these events set off, now or before.
+    A watch of this name that is in the ledger goes on, see `begin_or_go_on`. Decisions that are in the ledger are not
+    taken again. Its alarms are those that these events set off, now or before.
 
     Args:
         events: JSONL of decisions, in order; those without an id go by their file, line and content.
-        baseline: as `replay_events`.
-        config: as `replay_events`.
+        baseline: as `replay_events`; none: the watch is in the ledger.
+        config: as `replay_events`; None: the watch's own.
         ledger: a file path or database URL.
         name: of the watch.
         out: as `replay_events`; the alarms are all that the watch has raised.
@@ -52,21 +52,15 @@ def keep_events(
 
     Raises:
         LedgerError: the ledger cannot be read or written.
-        DataError, ConfigError, MonitorError, OSError: as `replay_events`.
+        ConfigError: as `begin_or_go_on`.
+        DataError, MonitorError, OSError: as `replay_events`.
     """
     started = time.monotonic()
     if out is not None:
         check_writable(out)
     if webhook:
         checked_url(webhook)
-    learnt = Intake()
-
-    def make() -> Watch:
-        nonlocal learnt
-        watch, learnt = learn_watch(baseline, read_plan(config))
-        return watch
-
-    kept = LedgerWatch(Ledger.open(ledger), name, make)
+    kept, learnt = begin_or_go_on(ledger, name, baseline, config)
     alerts = Alerts(kept, webhook)
     intake, came = Intake(), set[str]()
     refused: list[str] = []
