@@ -218,6 +218,57 @@ def test_a_ledger_goes_on_where_it_was(here: Callable[..., Done], base: Path, tm
     assert here("monitor", "replay", events, "--baseline", base, "--webhook", "http://127.0.0.1:9").code == 2
 
 
+def test_a_stream_whose_attribute_is_gone_is_said_to_be_blind(
+    here: Callable[..., Done], base: Path, tmp_path: Path
+) -> None:
+    events = lines(100, 2)
+    for event in events:
+        del event["attributes"]["asset"]
+        event["attributes"]["risky"] = str(event["attributes"]["risky"])
+    shown = ("monitor", "replay", write(tmp_path / "e.jsonl", events), "--baseline", base)
+    ledger = ("--ledger", tmp_path / "l.db")
+    for where in ((), ledger):
+        done = here(*shown, *where)
+        assert done.code == 0
+        assert "  not watched any more: Trader: asset (100 missing)" in done.err.splitlines()
+        assert "  not watched any more: Trader: risky (100 unreadable)" in done.err.splitlines()
+    streams = json.loads(here(*shown, "--json").out)["streams"]
+    assert {s["stream"]: (s["watched"], s["counts"].get("missing", 0)) for s in streams} == {
+        "asset": (False, 100), "risky": (False, 0), "size": (True, 0),
+    }  # fmt: skip
+    status = here("monitor", "status", *ledger).out
+    assert (
+        "  blind  Trader: asset (e-sr categories), 0 decisions, 0 of the threshold at most, 100 missing; not w"
+        in status
+    )
+    metrics = here("monitor", "status", *ledger, "--metrics").out.splitlines()
+    labels = 'watch="monitor",agent="Trader",feature'
+    assert f'cryptosentinel_monitor_unread_total{{{labels}="asset",why="missing"}} 100' in metrics
+    assert f'cryptosentinel_monitor_unread_total{{{labels}="risky",why="unreadable"}} 100' in metrics
+    assert f'cryptosentinel_monitor_watched{{{labels}="risky"}} 0' in metrics
+    assert f'cryptosentinel_monitor_watched{{{labels}="size"}} 1' in metrics
+    nothing = write(tmp_path / "none.jsonl", [e | {"attributes": {}} for e in events])
+    for where in ((), ("--ledger", tmp_path / "other.db")):
+        done = here("monitor", "replay", nothing, "--baseline", base, *where)
+        assert (done.code, "'Trader': asset 100 missing, risky 100 missing, size 100" in done.err) == (3, True)
+
+
+def test_what_comes_with_some_decisions_only_is_no_news_when_it_does_not(
+    here: Callable[..., Done], tmp_path: Path
+) -> None:
+    base, events = lines(600, 1), lines(300, 2)
+    for i, event in enumerate(base + events):
+        if i % 50 < 30:  # whole batches lack it
+            del event["attributes"]["asset"]
+    files = [write(tmp_path / "e.jsonl", events), "--baseline", write(tmp_path / "b.jsonl", base)]
+    done = here("monitor", "replay", *files)
+    assert (done.code, len(done.err.splitlines())) == (0, 2), done.err
+    asset = json.loads(here("monitor", "replay", *files, "--json").out)["streams"][0]
+    assert (asset["stream"], asset["optional"], asset["watched"], asset["counts"]) == (
+        "asset", True, True, {"missing": 180},
+    )  # fmt: skip
+
+
 def test_a_watch_goes_on_with_what_it_was_begun_with(here: Callable[..., Done], base: Path, tmp_path: Path) -> None:
     events = write(tmp_path / "e.jsonl", lines(50, 2))
     other = write(tmp_path / "other.jsonl", lines(400, 9))

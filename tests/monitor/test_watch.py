@@ -228,6 +228,34 @@ def test_a_state_that_is_none_is_refused() -> None:
             Watch.restored(damaged)
 
 
+def test_what_is_gone_is_counted_until_it_is_back() -> None:
+    watch = Watch.learn(Plan(), BASE)
+    asset = watch.agents["Trader"].gauges[0]
+    watched(decisions(100, 1), watch)
+    watched([decision(i, size=50.0, risky=False) for i in range(19)], watch)
+    assert (asset.feature.name, asset.counts["missing"], asset.lost) == ("asset", 19, False)
+    watched([decision(19, size=50.0, risky=False)], watch)
+    assert asset.lost
+    again = Watch.restored(json.loads(json.dumps(watch.state())))
+    assert [g.lost for g in again.agents["Trader"].gauges] == [True, False, False]
+    watched([decision(20, asset="BTC")], watch)
+    assert (asset.counts["missing"], asset.lost) == (20, False)
+
+
+def test_who_is_not_meant_lacks_nothing() -> None:
+    plan = Plan.read({"feature": [
+        {"name": "bought", "kind": "categories", "attribute": "asset", "where": {"action": "buy"}},
+        {"name": "calls", "kind": "scores", "per": "task"},
+    ]})  # fmt: skip
+    base = [decision(i, action="buy", asset="AB"[i % 2], task=i // (1 + i % 3)) for i in range(300)]
+    watch = Watch.learn(plan, base)
+    watched([decision(i, action="sell", task=i) for i in range(50)], watch)
+    bought, calls = watch.agents["Trader"].gauges
+    assert (bought.counts, bought.lost, calls.counts, calls.lost) == ({}, False, {}, False)
+    watched([decision(i, action="buy") for i in range(50)], watch)
+    assert (bought.counts, bought.lost, calls.counts, calls.lost) == ({"missing": 50}, True, {"missing": 50}, True)
+
+
 def test_late_decisions_count_and_are_counted() -> None:
     watch = Watch.learn(Plan(), BASE)
     watched([decision(1, time=100.0, size=1.0), decision(2, time=50.0, size=1.0)], watch)

@@ -164,10 +164,23 @@ def status(
         for watch, said in document["watches"].items():
             late = said["counts"].get("late", 0)
             emit([f"{watch}: {said['decisions']} decisions ({late} late), {said['alarms']} alarms so far"])
-            for s in sorted(said["streams"], key=lambda s: (not s["alarming"], -s["peak_evidence"] / s["threshold"])):
+            for s in sorted(said["streams"], key=_urgency):
                 share = f"{s['peak_evidence'] / s['threshold']:.2g} of the threshold at most"
-                state = "ALARM" if s["alarming"] else "quiet"
-                emit([f"  {state}  {s['agent']}: {s['stream']} ({s['detector']}), {s['decisions']} decisions, {share}"])
+                state = "ALARM" if s["alarming"] else "quiet" if s["watched"] else "blind"
+                stream = f"{s['agent']}: {s['stream']} ({s['detector']}), {s['decisions']} decisions, {share}"
+                lost = "" if s["watched"] else "; not watched any more"
+                emit([f"  {state}  {', '.join([stream, *_counted(s)])}{lost}"])
+
+
+def _urgency(stream: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """Alarms come first, then what is not watched any more, then the most evidence."""
+    return not stream["alarming"], stream["watched"], -stream["peak_evidence"] / stream["threshold"]
+
+
+def _counted(stream: Mapping[str, Any]) -> list[str]:
+    """What was special about its decisions; what many of the baseline's lacked too is no news."""
+    usual = {"missing"} if stream["optional"] and stream["watched"] else set()
+    return [f"{n} {what}" for what, n in stream["counts"].items() if what not in usual]
 
 
 def summary(document: Mapping[str, Any]) -> list[str]:
@@ -183,13 +196,16 @@ def summary(document: Mapping[str, Any]) -> list[str]:
     lines += [f"  {' '.join(a['change']['sentence'].split())}" for a in alarms[:MOST_LINES]]
     if len(alarms) > MOST_LINES:
         lines.append(f"  and {len(alarms) - MOST_LINES} more")
+    lost = [s for s in streams if not s["watched"]]
+    lines += [
+        f"  not watched any more: {s['agent']}: {s['stream']} ({', '.join(_counted(s))})" for s in lost[:MOST_LINES]
+    ]
     for agent, n in list(document["without_baseline"].items())[:MOST_LINES]:
         lines.append(f"  not watched: {agent!r} has no baseline; its {n} decisions are too few to learn from")
     for agent, reasons in document["left_out"].items():
         lines += [f"  no stream: {agent}: {name} ({why})" for name, why in list(reasons.items())[:MOST_LINES]]
-    for stream in streams:
-        for what, n in stream["counts"].items():
-            lines.append(f"  {stream['agent']}: {stream['stream']}: {n} {what}")
+    for s in streams:
+        lines += [f"  {s['agent']}: {s['stream']}: {said}" for said in _counted(s) if s["watched"]]
     if document["rejects"]:
         first = document["rejects"][0]
         lines.append(f"  first unreadable: {first['source']} line {first['line']}: {first['reason']}")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from cryptosentinel.monitor.attributes import MISSING, finite, number_of, value_at
+from cryptosentinel.monitor.detectors.base import LEAST_BASELINE
+from cryptosentinel.monitor.infer import MOSTLY
 from cryptosentinel.monitor.plan import Feature
 from cryptosentinel.monitor.recent import Change
 from cryptosentinel.monitor.wording import Wording
@@ -20,7 +22,8 @@ class Gauge:
     """Measures one feature of one agent's decisions.
 
     What a mean's range or a text's usual wording is comes from the baseline (`learn`). `counts` says how often a value
-    was clipped to the range, could not be read, or was not there.
+    was clipped to the range, could not be read, or was not there. Of the baseline's decisions, `share` had a value, and
+    `gap` in a row had none.
 
     >>> gauge = Gauge(Feature(name="size", kind="mean", attribute="size", low=0.0, high=10.0))
     >>> event = Event("1", 0.0, "", "Trader", "decision", "Trader", "", {"attributes": {"size": 25}})
@@ -34,6 +37,8 @@ class Gauge:
         self.low, self.high = feature.low, feature.high
         self.wording: Wording | None = None
         self.counts: Counter[str] = Counter()
+        self.share, self.gap = 1.0, 0
+        self._absent = 0  # decisions in a row without a value, up to now
         self._group: Any = MISSING
         self._stratum = ""
         self._sum = 0.0
@@ -50,16 +55,33 @@ class Gauge:
             raw = [value for _, value in filter(None, map(self._raw, events)) if isinstance(value, float)]
             if raw:
                 self.low, self.high = min(raw), max(raw)
-        self.counts.clear()
-        self._group, self._sum = MISSING, 0.0
-        readings = [r for r in map(self.read, events) if r is not None]
-        self.counts.clear()
-        self._group, self._sum = MISSING, 0.0
+        self._forget()
+        self.gap = 0
+        readings = []
+        for event in events:
+            if (reading := self.read(event)) is not None:
+                readings.append(reading)
+            self.gap = max(self.gap, self._absent)
+        absent = self.counts["missing"] + self.counts["unreadable"]
+        self.share = len(readings) / (len(readings) + absent) if absent else 1.0
+        self._forget()
         return readings
+
+    @property
+    def optional(self) -> bool:
+        """Did decisions of the baseline often come without it?"""
+        return self.share < MOSTLY
+
+    @property
+    def lost(self) -> bool:
+        """Have so many decisions in a row had no value that the baseline's own gaps do not explain it?"""
+        return self._absent >= LEAST_BASELINE + 2 * self.gap
 
     def read(self, event: Event) -> Reading | None:
         """The stratum and the number, category or score of this decision; None where it says nothing."""
         found = self._raw(event)
+        if found is not None:
+            self._absent = 0
         if found is None or self.feature.kind != "mean":
             return found
         stratum, value = found
@@ -90,7 +112,8 @@ class Gauge:
 
     def _grouped(self, event: Event) -> Reading | None:
         """The sum over the group that has just ended, when another begins."""
-        group = _plain(value_at(event, self.feature.per))
+        named = value_at(event, self.feature.per)
+        group = _plain(named)
         ended = None
         if self._group is not MISSING and group != self._group:
             ended = (self._stratum, self._sum)
@@ -99,31 +122,34 @@ class Gauge:
             self._group, self._stratum = group, self._stratum_of(event)
         if self._applies(event):
             value = self._measured(event) if self.feature.attribute else 1.0
+            if named is MISSING and value is not None:
+                self._lacks("missing")
             self._sum = number_of(self._sum + (value or 0.0)) or 0.0
         return ended
 
     def _measured(self, event: Event) -> Any:
         feature = self.feature
         value = value_at(event, feature.attribute)
-        if value is MISSING and feature.kind != "categories":
-            self.counts["missing"] += 1
-            return None
+        if value is MISSING:
+            return self._lacks("missing")
         if feature.kind == "categories":
-            return None if value is MISSING else value
+            return value
         if feature.kind == "text":
-            if isinstance(value, str) and self.wording is not None:
-                return self.wording.distance(value)
-            self.counts["unreadable"] += 1
-            return None
-        if feature.kind == "rate":
+            found = self.wording.distance(value) if isinstance(value, str) and self.wording is not None else None
+        elif feature.kind == "rate":
             happened = _happened(feature, value)
-            if happened is None:
-                self.counts["unreadable"] += 1
-            return None if happened is None else float(happened)
-        number = number_of(value)
-        if number is None:
-            self.counts["unreadable"] += 1
-        return number
+            found = None if happened is None else float(happened)
+        else:
+            found = number_of(value)
+        return self._lacks("unreadable") if found is None else found
+
+    def _lacks(self, what: str) -> None:
+        self.counts[what] += 1
+        self._absent += 1
+
+    def _forget(self) -> None:
+        self.counts.clear()
+        self._group, self._sum, self._absent = MISSING, 0.0, 0
 
     def _applies(self, event: Event) -> bool:
         return all(_matches(value_at(event, path), wanted) for path, wanted in self.feature.where.items())
@@ -137,6 +163,7 @@ class Gauge:
             "low": self.low, "high": self.high, "counts": dict(self.counts), "sum": self._sum,
             "stratum": self._stratum, "group": None if self._group is MISSING else [self._group],
             "wording": self.wording.state() if self.wording else None,
+            "share": self.share, "gap": self.gap, "absent": self._absent,
         }  # fmt: skip
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -144,6 +171,7 @@ class Gauge:
         self.low, self.high = state["low"], state["high"]
         self.counts = Counter(state["counts"])
         self._sum, self._stratum = state["sum"], state["stratum"]
+        self.share, self.gap, self._absent = state.get("share", 1.0), state.get("gap", 0), state.get("absent", 0)
         self._group = MISSING if state["group"] is None else state["group"][0]
         self.wording = Wording.restored(state["wording"]) if state["wording"] else None
 

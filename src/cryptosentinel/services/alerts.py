@@ -22,6 +22,7 @@ TIMEOUT_S = 5.0
 LINE = 500  # characters of a line in the log: names come from whoever sends events
 RESEND_S = 60.0  # an Alertmanager takes what it does not hear of for 5 minutes for over
 PHASE = "delivered"
+UNREAD = ("missing", "unreadable", "no baseline")
 Key = tuple[str, str]
 Post = Callable[[str, list[dict[str, Any]]], None]
 
@@ -185,10 +186,21 @@ def metrics_text(found: Mapping[str, Watch]) -> str:
         for agent in watch.agents.values()
         for s in agent.streams.values()
     ]
+    gauges = [
+        ({"watch": name, "agent": agent, "feature": gauge.feature.name}, gauge)
+        for name, watch in found.items()
+        for agent, said in watch.agents.items()
+        for gauge in said.gauges
+    ]
     family("cryptosentinel_monitor_evidence_share", "gauge", "Evidence as a share of the threshold.",
            ((labels, s.detector.evidence / full) for labels, s, full in streams))  # fmt: skip
     family("cryptosentinel_monitor_alarm", "gauge", "1 while a stream's alarm is on.",
            ((labels, float(s.alarming)) for labels, s, _ in streams))  # fmt: skip
+    family("cryptosentinel_monitor_watched", "gauge", "0 while decisions lack what a feature measures.",
+           ((labels, float(not gauge.lost)) for labels, gauge in gauges))  # fmt: skip
+    family("cryptosentinel_monitor_unread_total", "counter", "Decisions that a feature did not measure, and why.",
+           ((labels | {"why": why}, float(gauge.counts[why])) for labels, gauge in gauges
+            for why in UNREAD))  # fmt: skip
     family("cryptosentinel_monitor_alarms_total", "counter", "Alarms so far.",
            (({"watch": name}, float(watch.counts["alarms"])) for name, watch in found.items()))  # fmt: skip
     family("cryptosentinel_monitor_late_total", "counter", "Decisions older than one that came before.",

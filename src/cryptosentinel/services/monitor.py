@@ -140,8 +140,7 @@ def replay_events(
             on_progress("replay", intake.decisions, 0)
     if not intake.decisions:
         raise no_readable_row(events, intake.rejects)
-    if not any(stream.decisions for stream in watch.streams()):
-        raise MonitorError(f"none of the {intake.decisions} decisions could be watched: {_why_not(watch)}")
+    check_watched(watch, intake)
     document = describe(watch, alarms, intake, learnt) | {"seconds": round(time.monotonic() - started, 3)}
     if out is not None:
         write_jsonl(out.with_name("rejects.jsonl"), map(asdict, [*learnt.rejects, *intake.rejects]))
@@ -153,14 +152,16 @@ def describe(watch: Watch, alarms: Sequence[Alarm], intake: Intake, learnt: Inta
     """The document of a replay."""
     streams = []
     for agent in watch.agents.values():
-        counts = {g.feature.name: dict(g.counts) for g in agent.gauges}
+        gauges = {g.feature.name: g for g in agent.gauges}
         full = watch.run_length * agent.each
         for s in agent.streams.values():
+            gauge = gauges[s.feature]
             mine = [a for a in alarms if (a.agent, a.stream) == (s.agent, s.name)]
             streams.append({
                 "agent": s.agent, "stream": s.name, "detector": s.detector.name, "unit": s.unit,
                 "decisions": s.decisions, "peak_evidence": s.peak, "threshold": full, "alarms": len(mine),
-                "alarming": s.alarming, "counts": counts.get(s.feature, {}),
+                "alarming": s.alarming, "counts": dict(gauge.counts), "watched": not gauge.lost,
+                "optional": gauge.optional,
             })  # fmt: skip
     waiting = {n: a.decisions for n, a in watch.agents.items() if a.waiting is not None and a.decisions}
     rejects = [*(learnt.rejects if learnt else []), *intake.rejects]
@@ -182,6 +183,16 @@ def describe(watch: Watch, alarms: Sequence[Alarm], intake: Intake, learnt: Inta
     }
 
 
+def check_watched(watch: Watch, intake: Intake) -> None:
+    """Was any decision watched?
+
+    Raises:
+        MonitorError: none was, by any stream.
+    """
+    if not any(stream.decisions for stream in watch.streams()):
+        raise MonitorError(f"none of the {intake.decisions} decisions could be watched: {_why_not(watch)}")
+
+
 def _why_not(watch: Watch) -> str:
     """Why nobody is watched, on one line."""
     said = []
@@ -189,6 +200,8 @@ def _why_not(watch: Watch) -> str:
         if agent.waiting is not None and not agent.left_out:
             n = len(agent.waiting)
             said.append(f"{name!r} has no baseline and {n} of {watch.plan.learn} decisions to learn from")
+        elif lacking := [f"{g.feature.name} {n} {what}" for g in agent.gauges for what, n in g.counts.items()]:
+            said.append(f"{name!r}: " + ", ".join(lacking[:5]))
         elif agent.left_out:
             said.append(f"{name!r}: " + ", ".join(f"{k} {v}" for k, v in islice(agent.left_out.items(), 5)))
     return "; ".join(said) or "no attributes"

@@ -15,7 +15,7 @@ from cryptosentinel.errors import ConfigError
 from cryptosentinel.files import atomic_write
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.services.alerts import Alerts, metrics_text
-from cryptosentinel.services.monitor import Intake, check_writable, describe
+from cryptosentinel.services.monitor import Intake, check_watched, check_writable, describe
 from cryptosentinel.services.monitor_begin import begin_or_go_on
 from cryptosentinel.services.monitor_ledger import alarms_of, watches
 from cryptosentinel.services.webhook import checked_url
@@ -77,6 +77,8 @@ def keep_events(
     if not intake.decisions:
         raise no_readable_row(events, intake.rejects)
     intake.rejected += len(refused)
+    if not any(agent.waiting for agent in kept.watch.agents.values()):  # who waits is learnt from, run by run
+        check_watched(kept.watch, intake)
     alarms = [a for a in alarms_of(kept.ledger, name) if a.event in came]
     document = describe(kept.watch, alarms, intake, learnt) | {
         "ledger": name, "alerts_delivered": told, "seconds": round(time.monotonic() - started, 3),
