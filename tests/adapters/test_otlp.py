@@ -30,6 +30,7 @@ from otlp_senders import NOW, TEAM, TRACE, body_json, body_protobuf, packed, spa
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "swap"}
+AS_JSON_TEXT = {"cryptosentinel.decision": ' {"size": 5}'}
 AS_JSON = {"agent": "Trader", "kind": "decision"}
 AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Trader"}
 
@@ -261,6 +262,17 @@ def test_a_partial_success_says_how_many_and_why(client: Any) -> None:
     said = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert said.rejected_spans == 1
     assert said.error_message.startswith("a trace id")
+
+
+@pytest.mark.parametrize("said", ["{not json", "[1, 2]", "buy", "", '{"size": NaN}', 5, "[" * 40 + "]" * 40])
+def test_a_decision_that_cannot_be_read_is_refused(client: Any, ledger: Ledger, said: Any) -> None:
+    for n, act in enumerate((AGENT | {"output.value": '{"size": 1}'}, TOOL)):
+        spans = [span(1, act | {"cryptosentinel.decision": said}), span(2 + n, AGENT | AS_JSON_TEXT)]
+        answer = client.post("/v1/traces", content=body_json(spans), headers={"Content-Type": JSON}).json()
+        assert answer["partialSuccess"]["rejectedSpans"] == "1"
+        assert "span 0000000000000001: cryptosentinel.decision is no" in answer["partialSuccess"]["errorMessage"]
+    assert [e["body"] for e in kept(ledger)] == [{"attributes": {"size": 5}}] * 2
+    assert "cryptosentinel_otlp_rejected_spans_total 2" in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(

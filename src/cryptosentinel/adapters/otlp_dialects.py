@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cryptosentinel.adapters.otlp_spans import Span
+from cryptosentinel.errors import DataError
 
 What = Literal["tool", "model", "agent", "decision", "other"]
 DECISION = "cryptosentinel.decision"  # a span of any framework may carry one: JSON, or attributes with this prefix
@@ -64,10 +65,14 @@ def what(span: Span) -> What:
 
 
 def acts_of(span: Span) -> list[Act]:
-    """What does this span say was done? Nothing for most spans: requests, database calls, chains."""
+    """What does this span say was done? Nothing for most spans: requests, database calls, chains.
+
+    Raises:
+        DataError: it carries a decision that cannot be read.
+    """
     kind = what(span)
     found = list(_MAKERS[kind](span)) if kind in _MAKERS else []
-    if decided := _declared(span.attributes):
+    if decided := _declared(span):
         found.append(Act("decision", "decision", span.end, "agent", "", {"attributes": decided}))
     return found
 
@@ -106,7 +111,7 @@ def _agent(span: Span) -> Iterator[Act]:
     if answer is None:
         return
     parsed = _parsed(answer)
-    if isinstance(parsed, dict) and not _declared(a):
+    if isinstance(parsed, dict) and not _declared(span):
         yield Act("decision", "decision", span.end, "agent", "", {"attributes": parsed})
     else:
         said = {"text": _said(answer), "role": "assistant", "final": True}
@@ -180,13 +185,16 @@ def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "text": _said(said), "tool_calls": []}
 
 
-def _declared(a: Mapping[str, Any]) -> dict[str, Any]:
+def _declared(span: Span) -> dict[str, Any]:
+    a = span.attributes
     keys = [k for k in a if k.startswith(DECISION)]
     if not keys:
         return {}
-    whole = _parsed(a.get(DECISION))
-    found = dict(whole) if isinstance(whole, dict) else {}
-    return found | {k[len(DECISION) + 1 :]: a[k] for k in keys if k.startswith(f"{DECISION}.")}
+    given = a.get(DECISION)
+    whole = {} if given is None else _parsed(given.strip() if isinstance(given, str) else given)
+    if not isinstance(whole, dict):
+        raise DataError(f"span {span.id}: {DECISION} is no JSON object at most {DEEPEST} deep, got {str(given)[:40]!r}")
+    return whole | {k[len(DECISION) + 1 :]: a[k] for k in keys if k.startswith(f"{DECISION}.")}
 
 
 def _first(a: Mapping[str, Any], *keys: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from cryptosentinel.adapters.otlp_dialects import acts_of
 from cryptosentinel.adapters.otlp_families import Families, Orphan
 from cryptosentinel.adapters.otlp_spans import Span
-from cryptosentinel.errors import LedgerError
+from cryptosentinel.errors import DataError, LedgerError
 from cryptosentinel.ledger import Kind, Ledger, canonical
 from cryptosentinel.observer import Observer
 from cryptosentinel.types import Event
@@ -139,7 +139,12 @@ class Intake:
             duplicates = waits = 0
             for span in batch:
                 acts = []
-                for act in acts_of(span):
+                try:
+                    said = acts_of(span)
+                except DataError as error:
+                    refused[n].append(str(error))
+                    continue
+                for act in said:
                     id = f"{span.trace}-{span.id}/{act.part}"
                     if id in self._ids or id in known:
                         duplicates += 1
