@@ -16,9 +16,10 @@ from cryptosentinel.adapters.otlp import check_open, receiver
 from cryptosentinel.adapters.otlp_evaluation import evaluation, export_request
 from cryptosentinel.adapters.otlp_intake import Intake
 from cryptosentinel.adapters.otlp_queue import SpanQueue
+from cryptosentinel.adapters.otlp_serve import serve
 from cryptosentinel.adapters.otlp_spans import Span, spans_of_json
 from cryptosentinel.adapters.otlp_wire import JSON, PROTOBUF, RefusedError, spans_of
-from cryptosentinel.errors import ConfigError, LedgerError
+from cryptosentinel.errors import ConfigError, DataError, LedgerError
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.monitor import Plan, Watch
 from cryptosentinel.observer import Observer
@@ -31,7 +32,6 @@ from otlp_senders import NOW, TEAM, TRACE, body_json, body_protobuf, packed, spa
 TOKEN = "a-token-of-the-tests"  # noqa: S105
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "swap"}
 AS_JSON_TEXT = {"cryptosentinel.decision": ' {"size": 5}'}
-AS_JSON = {"agent": "Trader", "kind": "decision"}
 AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Trader"}
 
 
@@ -361,20 +361,18 @@ def test_what_serve_refuses_begins_no_watch(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_serve_goes_on_with_what_the_watch_was_begun_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, base = tmp_path / "l.db", tmp_path / "base.jsonl"
-    base.write_text(
-        "".join(json.dumps({"time": n} | AS_JSON | {"attributes": {"size": n % 7}}) + "\n" for n in range(99))
-    )
-    (tmp_path / "c.toml").write_text("decisions = 99")
+def test_serve_goes_on_with_what_the_watch_was_begun_with(tmp_path: Path) -> None:
+    path, base, config = tmp_path / "l.db", tmp_path / "base.jsonl", tmp_path / "c.toml"
+    decided = ({"time": n, "agent": "Trader", "kind": "decision", "attributes": {"size": n % 7}} for n in range(99))
+    base.write_text("".join(json.dumps(line) + "\n" for line in decided))
+    config.write_text("decisions = 99")
     LedgerWatch(Ledger.open(path), "otlp", lambda: Watch(Plan()))
-    for said, why in (
-        (["--baseline", str(base)], "watch 'otlp' of this ledger was begun without a baseline"),
-        (["--config", str(tmp_path / "c.toml")], "watch 'otlp' of this ledger was begun with another config"),
-        (["--baseline", str(tmp_path / "none.jsonl")], "no such file"),
-    ):
-        assert cli.run(["serve", "--ledger", str(path), "--port", "0", *said]) == 2
-        assert why in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="watch 'otlp' of this ledger was begun without a baseline: go on without"):
+        serve(path, "127.0.0.1", 0, baseline=[base], ready=pytest.fail)
+    with pytest.raises(ConfigError, match="watch 'otlp' of this ledger was begun with another config: go on without"):
+        serve(path, "127.0.0.1", 0, config=config, ready=pytest.fail)
+    with pytest.raises(DataError, match="no such file"):
+        serve(path, "127.0.0.1", 0, baseline=[tmp_path / "none.jsonl"], ready=pytest.fail)
 
 
 def test_json_ids_of_any_case_are_the_same_span() -> None:
