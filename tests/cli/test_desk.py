@@ -33,7 +33,7 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str], tmp_path
     assert not document["attack_goal_reached"]
     page = (tmp_path / "o" / "report.html").read_text()
     assert "rule-tampering did not reach its goal" in page and "write_document" in page and "<script" not in page
-    assert "with and without the defences" in page and "the goal is reached" in page and "block, rules" in page
+    assert "with and without the defences" in page and "the goal is reached" in page and "block, guard+rules" in page
     assert {p.name for p in (tmp_path / "o").iterdir()} >= {
         "report.html",
         "desk.json",
