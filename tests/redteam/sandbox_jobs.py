@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -168,6 +169,33 @@ def eat_shared_memory(job: Job, out: Path, on_progress: Progress) -> Job:
         eaten[-1].write(b"x" * (64 << 20))
     time.sleep(600)
     return {}
+
+
+def eat_files_in_memory(job: Job, out: Path, on_progress: Progress) -> Job:
+    """What is not mapped is in no process's count: here the half of it, or more than fits."""
+    eaten = bytearray(os.urandom(1 << 20) * 140)
+    for number in range(job["files"]):
+        Path(f"/dev/shm/{number}").write_bytes(eaten)
+    time.sleep(600)
+    return {}
+
+
+def hide_memory(job: Job, out: Path, on_progress: Progress) -> Job:
+    """Which memory can be had that no process maps?"""
+    private, secret = 0, 447
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def called(result: int) -> None:
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "refused")
+
+    ways: dict[str, Callable[[], Any]] = {
+        "memfd_create": partial(os.memfd_create, "hidden"),
+        "memfd_secret": lambda: called(libc.syscall(secret, 0)),
+        "shmget": lambda: called(libc.shmget(private, 1 << 20, 0o1600)),
+    }
+    found = os.statvfs("/dev/shm")
+    return {"made": {name: outcome(way) for name, way in ways.items()}, "shm": found.f_blocks * found.f_frsize}
 
 
 def eat_together(job: Job, out: Path, on_progress: Progress) -> Job:

@@ -117,7 +117,11 @@ def test_no_socket_can_be_opened(listening: dict[str, Any]) -> None:
 def test_there_is_no_network_even_for_who_can_open_sockets(
     listening: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    weaken(monkeypatch, tmp_path, "walls.forbid_sockets = lambda: False")
+    weaken(
+        monkeypatch,
+        tmp_path,
+        "from cryptosentinel.redteam import sandbox_calls; sandbox_calls._filtered = lambda: False",
+    )
     inside = run("reach_out", listening)
     assert not inside["walls"]["no_sockets"]
     assert inside["reached"].pop("unix socket") == "done"  # such names are files: only the wall that is missing holds
@@ -223,6 +227,24 @@ def test_limits_hold_for_all_processes_together(
     with pytest.raises(SandboxError, match=message):
         run(name, {"most": 400}, limits=limits)
     assert left(own_temporary_folder) == []
+
+
+def test_files_in_memory_count(own_temporary_folder: Path) -> None:
+    walls = run("behave")["walls"]
+    if not walls["own_proc"] or not walls["own_shm"]:
+        pytest.skip("the kernel gives no /proc or /dev/shm of its own here, as the result says")
+    for files, message in ((1, "more than 0.25 GiB of memory"), (4, "more than 0.25 GiB of memory|No space left")):
+        with pytest.raises(SandboxError, match=message):
+            run("eat_files_in_memory", {"files": files}, limits=Limits(memory_bytes=256 << 20, wall_s=60.0))
+    assert left(own_temporary_folder) == []
+
+
+def test_no_memory_is_made_that_no_process_maps() -> None:
+    result = run("hide_memory", limits=Limits(memory_bytes=256 << 20, wall_s=60.0))
+    if result["walls"]["no_hidden_memory"]:
+        assert set(result["made"].values()) == {"EACCES"}, result["made"]
+    if result["walls"]["own_shm"]:
+        assert result["shm"] <= 256 << 20
 
 
 def test_memory_that_processes_share_is_counted_once() -> None:

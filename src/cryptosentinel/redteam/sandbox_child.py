@@ -26,6 +26,7 @@ from threading import Lock
 from typing import Any, NoReturn
 
 from cryptosentinel.redteam import sandbox_walls as walls
+from cryptosentinel.redteam.sandbox_calls import forbid_calls
 
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.1
@@ -62,7 +63,7 @@ def work(line: Line, folder: Path, job: dict[str, Any], namespace: bool, reached
                 raise RuntimeError("the file system cannot be made read-only")
             if ways := list(walls.open_ways()):
                 raise RuntimeError(f"the network namespace is not empty: {', '.join(ways)}")
-            reached["no_sockets"] = walls.forbid_sockets()
+            reached |= forbid_calls()
         line.say("isolated", **reached)
     except (OSError, RuntimeError, ValueError) as error:
         line.say("refused", message=str(error))
@@ -96,7 +97,7 @@ def first_process(line: Line, folder: Path, job: dict[str, Any], namespace: bool
     asked to take us along.
     """
     die_with_parent()
-    reached = walls.close_file_system(str(folder)) if namespace else {}
+    reached = walls.close_file_system(str(folder), job["limits"]["memory_bytes"]) if namespace else {}
     first = os.getpid()
     worker = os.fork()
     if worker == 0:
@@ -111,7 +112,7 @@ def first_process(line: Line, folder: Path, job: dict[str, Any], namespace: bool
             continue
         if select.select([kept], [], [], POLL_S)[0]:
             os._exit(0)
-        if reached.get("own_proc") and (limit := walls.exceeded(job["limits"])):
+        if reached.get("own_proc") and (limit := walls.exceeded(job["limits"], own_shm=reached["own_shm"])):
             line.say("exceeded", limit=limit)
             os._exit(0)
     if os.WIFSIGNALED(status):

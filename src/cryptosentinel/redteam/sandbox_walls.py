@@ -10,7 +10,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import platform
 import resource
 import socket
 import struct
@@ -27,16 +26,14 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
 )
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 1, 2, 4, 0x1000, 0x2000, 0x4000, 0x40000
 MNT_DETACH = 2
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+PR_SET_NO_NEW_PRIVS = 38
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 CAPABILITY_VERSION_3 = 0x20080522
+SHARED, SHARED_BYTES = "/dev/shm", 1 << 30  # noqa: S108 - where the kernel's users have it
 SIOCGIFFLAGS, IFF_UP = 0x8913, 1
 NOBODY = 65534
 DEVICES = ("null", "zero", "full", "random", "urandom", "nvidia*", "dri/*", "kfd")
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
-# By machine: the kernel's name of it, and the numbers of the calls that make a socket.
-SOCKET_CALLS = {"x86_64": (0xC000003E, (41, 425)), "aarch64": (0xC00000B7, (198, 425))}  # socket, io_uring_setup
-X32_BIT = 0x40000000
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -71,13 +68,13 @@ def set_read_only(target: str, *, read_only: bool, recursive: bool) -> None:
     checked(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), flags, attributes, len(attributes)), target)
 
 
-def close_file_system(folder: str) -> dict[str, bool]:
+def close_file_system(folder: str, memory_bytes: int) -> dict[str, bool]:
     """Make everything but the folder read-only; hide the host's devices, processes and sockets where that is possible.
 
     What was reached is returned. Without `read_only` nothing may be run; the rest is best effort, on old kernels and
-    inside containers, and is reported with the result.
+    inside containers, and is reported with the result. Files in shared memory are memory: they have its bound.
     """
-    reached = {"read_only": False, "own_devices": False, "own_proc": False, "no_run": False}
+    reached = dict.fromkeys(("read_only", "own_devices", "own_shm", "own_proc", "no_run"), False)
     try:
         checked(libc.unshare(CLONE_NEWNS), "unshare")
         mount("", "/", "", MS_REC | MS_PRIVATE)
@@ -91,7 +88,9 @@ def close_file_system(folder: str) -> dict[str, bool]:
         own_devices(f"{folder}/dev")
         reached["own_devices"] = True
     with contextlib.suppress(OSError):
-        mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "size=1g")  # noqa: S108 - its own, for semaphores
+        size = f"size={min(SHARED_BYTES, memory_bytes)}"
+        mount("tmpfs", SHARED, "tmpfs", MS_NOSUID | MS_NODEV, size)  # its own, for semaphores
+        reached["own_shm"] = True
     with contextlib.suppress(OSError):
         mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV)  # root writes settings of the machine there
         reached["own_proc"] = True
@@ -134,26 +133,6 @@ def drop_capabilities() -> None:
     checked(libc.capset(struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)), "capset")
 
 
-def forbid_sockets() -> bool:
-    """From now on no system call makes a socket, here and in every descendant; False where that cannot be done.
-
-    Whatever lies outside the network namespace (unix sockets with a name in the file system, vsock) is closed by this
-    alone. A pair of sockets, both ends of which are ours, can still be made.
-    """
-    if platform.machine() not in SOCKET_CALLS or not hasattr(libc, "prctl"):
-        return False
-    machine, calls = SOCKET_CALLS[platform.machine()]
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # of classic BPF
-    refuse, allow = 0x00050000 | errno.EACCES, 0x7FFF0000
-    tests = [(equal, call) for call in calls] + [(at_least, X32_BIT)]
-    rows = [(load, 0, 0, 4), (equal, 1, 0, machine), (give, 0, 0, refuse), (load, 0, 0, 0)]
-    rows += [(kind, len(tests) - i, 0, value) for i, (kind, value) in enumerate(tests)]
-    rows += [(give, 0, 0, allow), (give, 0, 0, refuse)]
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in rows))
-    header = struct.pack("HP", len(rows), ctypes.addressof(program))
-    return bool(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0) == 0)
-
-
 def open_ways() -> Iterator[str]:
     """Which ways to a network are open? Yields none in a sound sandbox."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -190,21 +169,27 @@ def set_limits(limits: dict[str, int], namespace: bool) -> None:
         resource.setrlimit(kind, (bound, bound + 5 if kind == resource.RLIMIT_CPU and hard < 0 else bound))
 
 
-def exceeded(limits: dict[str, int]) -> str:
+def exceeded(limits: dict[str, int], *, own_shm: bool) -> str:
     """Which limit do all processes of this PID namespace exceed together? To be asked where /proc is its own.
 
     The limits of a process hold for each one by itself, and neither count what it shares; for root, the number of
-    processes is no limit at all.
+    processes is no limit at all. A file in shared memory that is mapped counts twice.
     """
     processes = [name for name in os.listdir("/proc") if name.isdigit()]
     if len(processes) > limits["processes"]:
         return "processes"
-    memory = limits["memory_bytes"]
+    memory = limits["memory_bytes"] - (_used(SHARED) if own_shm else 0)
     if sum(_kib(f"/proc/{p}/status", ("RssAnon:", "RssShmem:")) for p in processes) * 1024 <= memory:
         return ""
     # What processes share was counted for each of them: now count it once, which takes longer.
     shared = sum(_kib(f"/proc/{p}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for p in processes) * 1024
     return "memory_bytes" if shared > memory else ""
+
+
+def _used(path: str) -> int:
+    """How many bytes are in use on the file system at this path?"""
+    found = os.statvfs(path)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def _kib(path: str, fields: tuple[str, ...]) -> int:
