@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError, SandboxError, SentinelError
 from cryptosentinel.models import cache_folder
-from cryptosentinel.redteam import sandbox
+from cryptosentinel.redteam import sandbox, sandbox_calls
 from cryptosentinel.redteam.sandbox import Limits, run_sandboxed
 
 HERE = Path(__file__).parent
@@ -135,6 +136,39 @@ def test_the_walls_cannot_be_taken_down_from_inside() -> None:
     result = run("raise_the_network")
     assert result["capabilities"] == 0
     assert result["mount"] == "-1"
+
+
+def test_no_namespace_is_entered_from_inside() -> None:
+    result = run("enter_namespaces")
+    if not result["walls"]["no_namespaces"]:
+        pytest.skip("system calls cannot be refused here, as the result says")
+    refused = {"unshare": "EACCES", "setns": "EACCES", "clone": "EACCES", "clone3": "ENOSYS"}
+    assert {way: result[way] for way in refused} == refused
+
+
+WITH_A_KEY = """
+    import ctypes, json, platform
+    from cryptosentinel.redteam.sandbox import run_sandboxed
+    from sandbox_jobs import NUMBERS, call, libc
+    _, add, _, control = NUMBERS[platform.machine()]
+    libc.syscall(control, 1, None)  # a keyring of its own, gone with this process
+    added = call(libc.syscall, add, b"user", b"of-the-parent", b"x", 1, -3)
+    result = run_sandboxed("sandbox_jobs:use_keys", {"name": "of-the-parent"})
+    left = call(libc.syscall, control, 10, -3, b"user", b"left-behind", 0)
+    print(json.dumps(result | {"added": added, "left": left}))
+"""
+
+
+def test_the_keys_of_the_parent_are_neither_read_nor_written() -> None:
+    if platform.machine() not in sandbox_calls.CALLS:
+        pytest.skip("the numbers of the calls are not known here")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(WITH_A_KEY)], env=env, capture_output=True, timeout=60)
+    result = json.loads(done.stdout)
+    if result["added"] != "done" or not result["walls"]["no_keys"]:
+        pytest.skip("the kernel gives no keys here, or system calls cannot be refused, as the result says")
+    assert {result[act] for act in ("add", "request", "search")} == {"EACCES"}
+    assert result["left"] == "ENOKEY"
 
 
 def test_environment_is_scrubbed_and_the_host_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

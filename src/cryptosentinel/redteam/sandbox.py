@@ -2,10 +2,11 @@
 
 What the walls are, on Linux: own user, network, IPC, PID and mount namespaces. The network namespace holds nothing
 but a loopback that is down, so neither the outside nor the host's own ports can be reached; that is tried from inside
-before anything runs. After that no system call makes a socket. The file system is read-only except for one temporary
-folder; the host's devices, processes and /run are hidden where the kernel allows it. Limits bound memory and processes,
-of each and of all together, processor and wall time, and the size of a file. The environment is a whitelist. Results
-come back over a pipe; of the files only plain reports are taken, never weights.
+before anything runs. After that no system call makes a socket or a namespace, or touches one of the kernel's keys. The
+file system is read-only except for one temporary folder; the host's devices, processes and /run are hidden where the
+kernel allows it. Limits bound memory and processes, of each and of all together, processor and wall time, and the size
+of a file. The environment is a whitelist. Results come back over a pipe; of the files only plain reports are taken,
+never weights.
 
 What they are not: a defence against an attack on the kernel, against reading what this user may read, or against a disk
 filled with many files. The code that runs inside is ours; the walls are there for the day that it is wrong.
