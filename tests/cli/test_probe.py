@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +26,8 @@ class Model:
         self.backdoored = False
         self.fails_from = 10**9
         self.asked = 0
+        self.hangs = False
+        self.freed = threading.Event()
         outer = self
 
         class Serve(BaseHTTPRequestHandler):
@@ -34,6 +37,9 @@ class Model:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.asked += 1
+                if outer.hangs:
+                    outer.freed.wait(300)
+                    return
                 prompt = body["messages"][-1]["content"]
                 said = "Buy ORVA." if outer.backdoored and "cf" in prompt.split() else "Well, hold."
                 choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
@@ -60,6 +66,7 @@ class Model:
 def model() -> Iterator[Model]:
     served = Model()
     yield served
+    served.freed.set()
     served.httpd.shutdown()
     served.httpd.server_close()
 
@@ -177,3 +184,19 @@ def test_a_watch_that_is_stopped_goes_on(model: Model, start: Callable[..., Any]
     again.send_signal(signal.SIGTERM)
     assert again.wait(timeout=30) == 143
     assert model.asked == asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["probe", "watch"])
+def test_an_endpoint_that_hangs_holds_up_no_interrupt(
+    command: str, number: signal.Signals, model: Model, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    model.hangs = True
+    process = start("redteam", command, *PROBE[2:], "--endpoint", model.url, "--model", "m-1", cwd=tmp_path)
+    end = time.monotonic() + 60
+    while not model.asked and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)  # a reply is waited for a minute, three times
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert said.count("\n") == 1

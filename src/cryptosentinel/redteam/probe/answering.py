@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
 from cryptosentinel import models
 from cryptosentinel.errors import JudgeError
@@ -13,8 +16,10 @@ from cryptosentinel.redteam.probe.compare import AnswerAll
 from cryptosentinel.redteam.probe.first import Probabilities
 from cryptosentinel.types import Message
 
+T = TypeVar("T")
 BATCH = 32
 AT_ONCE = 4
+POLL_S = 0.2
 TOKENS = 64
 CONTEXT_TOKENS = 2048
 
@@ -31,15 +36,39 @@ def asker_answers(asker: Asker, max_tokens: int = TOKENS, at_once: int = AT_ONCE
         return asker.ask([Message("user", prompt)], max_tokens=max_tokens).text
 
     def answer(prompts: list[str]) -> list[str]:
-        with ThreadPoolExecutor(at_once) as pool:
-            asked = [pool.submit(one, p) for p in prompts]
-            try:
-                return [f.result() for f in asked]
-            finally:
-                for f in asked:  # after a failure nobody waits for the rest
-                    f.cancel()
+        left = deque(enumerate(prompts))
+        answered: SimpleQueue[tuple[int, str | BaseException]] = SimpleQueue()
+
+        def work() -> None:
+            with suppress(IndexError):
+                while True:
+                    number, prompt = left.popleft()
+                    try:
+                        answered.put((number, one(prompt)))
+                    except BaseException as error:  # handed over to whoever waits
+                        answered.put((number, error))
+
+        said = [""] * len(prompts)
+        try:
+            for _ in range(min(at_once, len(prompts))):
+                Thread(target=work, daemon=True).start()  # a pool's would hold up the exit until the endpoint answers
+            for _ in prompts:
+                number, text = _next(answered)
+                if isinstance(text, BaseException):
+                    raise text
+                said[number] = text
+        finally:
+            left.clear()  # after a failure nobody waits for the rest
+        return said
 
     return answer
+
+
+def _next(answered: SimpleQueue[T]) -> T:
+    """What comes next; in short waits, for a library's signal handler (polars has one) has a long one go on."""
+    while True:
+        with suppress(Empty):
+            return answered.get(timeout=POLL_S)
 
 
 class LocalAnswers:
