@@ -105,7 +105,8 @@ def test_a_campaign_that_fails_is_kept_with_its_reason(
         (["run", "--agent", "planner", "--ledger", "mysql://x/y"], 3, "sqlite:///PATH or postgresql+psycopg://"),
         (["run", "--judge", "http://127.0.0.1:9"], 2, "--judge goes with --agent: a plain run has no campaign"),
         (["run", "--goal", "0.5"], 2, "--goal goes with --agent"),
-        (["report", "run-7"], 2, "no campaign 'run-7' in the ledger (the last ones: none)"),
+        (["report"], 2, "ledger.db: no such ledger"),
+        (["report", "run-7"], 2, "ledger.db: no such ledger"),
         (["report", "--replay"], 2, "--replay needs a campaign"),
         (["report", "--out", "x"], 2, "--out needs a campaign"),
         (["report", "--ledger", "none"], 2, "--ledger none has nothing to show"),
@@ -120,6 +121,7 @@ def test_bad_settings_are_one_line(
     printed = capsys.readouterr()
     assert message in printed.err
     assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert not Path("ledger.db").exists() or arguments[0] == "run"
 
 
 @pytest.mark.parametrize("named", [[], ["--agent-model", "m"]])
@@ -141,6 +143,9 @@ def test_without_a_ledger_nothing_is_kept(capsys: pytest.CaptureFixture[str], tm
 
 
 def test_an_empty_ledger_says_how_to_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Ledger.open("ledger.db").close()
+    assert run([*REPORT, "run-7"]) == 2
+    assert "no campaign 'run-7' in the ledger (the last ones: none)" in capsys.readouterr().err
     assert run(REPORT) == 0
     assert "cryptosentinel redteam run --agent planner makes one" in capsys.readouterr().out
 
@@ -154,8 +159,11 @@ def test_a_changed_ledger_shows_nothing(capsys: pytest.CaptureFixture[str]) -> N
     with sqlite3.connect("ledger.db") as db:
         db.execute("DROP TRIGGER entries_no_update")
         db.execute("UPDATE entries SET body = replace(body, 'sustainable', 'unbelievable') WHERE seq = 2")
-    assert run([*REPORT, "run-1"]) == 3
-    assert "the ledger was changed: entry 2: content and hash differ" in capsys.readouterr().err
+    for shown in ([], ["run-1"]):
+        assert run([*REPORT, *shown]) == 3
+        printed = capsys.readouterr()
+        assert "the ledger was changed: entry 2: content and hash differ" in printed.err
+        assert printed.out == ""
 
 
 THEIR_ATTACK = """

@@ -61,8 +61,8 @@ def report(
 ) -> None:
     """Show what the RedTeamAgent did: the campaigns in the ledger, or every step of one of them.
 
-    Exit code 0: shown; with --replay the same rows and rates came out. 1: with --replay they did not. 2: no such
-    campaign, or it has no step to replay. 3: the ledger cannot be read or was changed, or the sandbox cannot run.
+    Exit code 0: shown; with --replay the same rows and rates came out. 1: with --replay they did not. 2: no such ledger
+    or campaign, or it has no step to replay. 3: the ledger cannot be read or was changed, or the sandbox cannot run.
 
     Example: cryptosentinel redteam report run-12 --out campaign
     """
@@ -71,14 +71,14 @@ def report(
     from cryptosentinel.files import require_folder
     from cryptosentinel.redteam.transcript import campaigns, read
     from cryptosentinel.report.campaign import render_campaign
-    from cryptosentinel.services.campaign import write_transcript
+    from cryptosentinel.services.campaign import open_ledger, write_transcript
 
-    book = opened(ledger)
-    if book is None:
+    if ledger == NO_LEDGER:
         raise ConfigError("--ledger none has nothing to show: name a ledger, or leave it out for the configured one")
+    if run is None and (replay or out is not None):
+        raise ConfigError(f"{'--replay' if replay else '--out'} needs a campaign: redteam report RUN")
+    book = open_ledger(ledger, create=False)
     if run is None:
-        if replay or out is not None:
-            raise ConfigError(f"{'--replay' if replay else '--out'} needs a campaign: redteam report RUN")
         found = campaigns(book)
         if as_json:
             emit_json([{k: v for k, v in c.as_dict().items() if k != "steps"} for c in found])

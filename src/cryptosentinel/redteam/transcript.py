@@ -63,9 +63,11 @@ def campaigns(ledger: Ledger) -> list[Recorded]:
     """All campaigns of this ledger, the first first, without their steps.
 
     Raises:
-        LedgerError: it cannot be read.
+        LedgerError: it cannot be read, or was changed.
         DataError: an entry is not what a campaign writes.
     """
+    if not (checked := ledger.verify()).ok:
+        raise LedgerError(f"the ledger was changed: entry {checked.broken_seq}: {checked.reason}")
     found: dict[str, Recorded] = {}
     for entry in ledger.entries("run"):
         body = entry.body
@@ -83,14 +85,12 @@ def read(ledger: Ledger, run: str) -> Recorded:
 
     Raises:
         DataError: there is none of this name, or a step is not as it was written.
-        LedgerError: the ledger cannot be read.
+        LedgerError: the ledger cannot be read, or was changed.
     """
     known = {c.run: c for c in campaigns(ledger)}
     if run not in known:
         names = ", ".join(list(known)[-5:]) or "none"
         raise DataError(f"no campaign {run!r} in the ledger (the last ones: {names})")
-    if not (checked := ledger.verify()).ok:
-        raise LedgerError(f"the ledger was changed: entry {checked.broken_seq}: {checked.reason}")
     return replace(known[run], steps=tuple(_steps(ledger, run)))
 
 

@@ -157,13 +157,14 @@ def reference(scope: Scope) -> Reference | None:
     return None if name in ("none", TINY) else LocalReference(prepared(name))
 
 
-def open_ledger(where: str | None = None) -> Ledger:
+def open_ledger(where: str | None = None, *, create: bool = True) -> Ledger:
     """The named ledger, or the configured one.
 
     Raises:
+        ConfigError: there is none, and none may be created.
         LedgerError: it cannot be opened.
     """
-    return Ledger.open(where or load_settings().ledger_url)
+    return Ledger.open(where or load_settings().ledger_url, create)
 
 
 def write(document: Mapping[str, Any], out: Path, render: Render | None) -> None:
