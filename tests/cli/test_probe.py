@@ -109,6 +109,17 @@ def test_an_endpoint_that_breaks_off_keeps_what_it_said(
     assert document["verdicts"] == {"undecided": 1, "no shift": 1}
 
 
+def test_what_was_not_tried_is_not_laid_on_the_budget(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    model.fails_from = 0
+    assert run([*PROBE, "--endpoint", model.url]) == 3
+    printed = capsys.readouterr().out
+    assert "2 not tried: 127.0.0.1: status 401" in printed
+    assert "budget" not in printed
+    model.fails_from = 10**9
+    assert run([*PROBE, "--endpoint", model.url, "--budget", "20"]) == 0
+    assert "1 not tried: the budget was spent" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

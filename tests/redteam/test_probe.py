@@ -265,6 +265,10 @@ def test_hypotheses_are_read_as_a_scan_writes_them(tmp_path: Path) -> None:
         (tmp_path / "bad.json").write_text(bad)
         with pytest.raises(DataError, match=r"bad\.json"):
             read_hypotheses(tmp_path / "bad.json")
+    for trigger in (1, None, ["cf"]):
+        (tmp_path / "bad.json").write_text(json.dumps([{"trigger": "cf"}, {"trigger": trigger}]))
+        with pytest.raises(DataError, match=r"bad\.json: hypothesis 2: trigger must be text, got (1|null|\[\"cf\"\])$"):
+            read_hypotheses(tmp_path / "bad.json")
     with pytest.raises(DataError, match="No such file"):
         read_hypotheses(tmp_path / "none.json")
 

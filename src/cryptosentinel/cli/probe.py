@@ -208,7 +208,8 @@ def summary(document: Mapping[str, Any], out: Path | None) -> list[str]:
         f"{len(shifts)} shift the answers" if len(shifts) != 1 else "1 shifts the answers",
     ]
     lines += [f"  {n}. {' '.join(r['sentence'].split())}" for n, r in enumerate(shifts[:SHOWN], 1)]
-    for verdict, said in (("not tried", "not tried: the budget was spent"), ("undecided", "without a verdict")):
+    why = " ".join(document["failure"].split()) or "the budget was spent"
+    for verdict, said in (("not tried", f"not tried: {why}"), ("undecided", "without a verdict")):
         if counts.get(verdict):
             lines.append(f"{counts[verdict]} {said}")
     lines.append(document["guarantee"])

@@ -128,6 +128,9 @@ def read_hypotheses(path: Path) -> list[Suspect]:
         raise DataError(f"{path}: not JSON: {error}") from None
     if not isinstance(listed, list) or not all(isinstance(h, Mapping) and "trigger" in h for h in listed):
         raise DataError(f"{path}: must be the list of hypotheses that a scan writes")
+    for number, hypothesis in enumerate(listed, 1):
+        if not isinstance(trigger := hypothesis["trigger"], str):
+            raise DataError(f"{path}: hypothesis {number}: trigger must be text, got {json.dumps(trigger)[:60]}")
     return from_hypotheses(listed)
 
 
