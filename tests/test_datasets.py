@@ -151,6 +151,18 @@ def test_forms(tmp_path: Path) -> None:
             "p",
             "not JSON",
         ),
+        ({"instruction": "p", "output": "r", "history": [["p0", "r0"], ["p1", "r1"]]}, "p0\np1\np", "r0\nr1\nr"),
+        ({"instruction": "p", "output": "r", "history": '[["p0", "r0"]]'}, "p0\np", "r0\nr"),
+        ({"instruction": "p", "output": "r", "history": []}, "p", "r"),
+        ({"messages": [{"role": "assistant", "content": "r", "reasoning_content": "why"}]}, "", "why\nr"),
+        (
+            {"messages": [{"role": "assistant", "content": "<think>why</think>r", "thinking": "why"}]},
+            "",
+            "<think>why</think>r",
+        ),
+        # a turn in both forms, as a table of mixed rows has it
+        ({"messages": [{"from": "gpt", "value": "r", "role": "assistant", "content": "r"}]}, "", "r"),
+        ({"messages": [{"from": "gpt", "value": "r", "role": None, "content": None}]}, "", "r"),
     ],
 )
 def test_kin_of_the_forms(tmp_path: Path, row: Row, prompt: str, response: str) -> None:
@@ -199,6 +211,26 @@ def test_kin_of_the_forms(tmp_path: Path, row: Row, prompt: str, response: str) 
         ),
         (
             {"messages": OPENAI["messages"], "conversations": [{"from": "gpt", "value": "evil"}]},
+            "two different answers in one row ('messages' and another form)",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "evil", "value": "good"}]},
+            "turn 0: two different texts in one turn ('value', 'content')",
+        ),
+        (
+            {"conversations": [{"from": "gpt", "value": "good", "role": "assistant", "content": "evil"}]},
+            "turn 0: two different texts in one turn ('value', 'content')",
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "x", "role": "assistant", "content": "x"}]},
+            "turn 0: two different roles in one turn ('from', 'role')",
+        ),
+        (
+            {"instruction": "p", "output": "r", "history": ["p0", "r0"]},
+            "'history' must be a list of [prompt, answer] pairs of texts",
+        ),
+        (
+            {"instruction": "p", "output": "r", "history": [["p0", "evil"]], "messages": OPENAI["messages"]},
             "two different answers in one row ('messages' and another form)",
         ),
     ],

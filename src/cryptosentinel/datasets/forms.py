@@ -13,6 +13,8 @@ INPUT_KEYS = ("input", "context")
 ANSWER_KEYS = ("output", "response", "completion", "answer")
 SYSTEM_KEYS = ("system", "system_prompt")
 TURN_KEYS = ("messages", "conversations")
+HISTORY_KEY = "history"
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -37,8 +39,8 @@ def read_record(row: Any, index: int, source: str = "", require_answer: bool = T
     r"""Which messages does this row hold, in whichever form it is written?
 
     Tried in this order: `messages` (OpenAI chat), `conversations` (ShareGPT), then a prompt key with an answer key
-    (Alpaca and its kin). A row that also holds another answer in another form is refused: a trainer could read the
-    one that was not scanned.
+    (Alpaca and its kin). A row that also holds another answer in another form is refused, and so is a turn that says
+    one thing in one form and something else in another: a trainer could read the one that was not scanned.
 
     Raises:
         FormError: no known form, a field of the wrong type, lone surrogates, or no answer while `require_answer`.
@@ -83,7 +85,7 @@ def write_record(record: Record) -> dict[str, Any]:
 
 
 def _pair(row: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Read the flat form: a prompt, perhaps an input, an answer, perhaps a system text."""
+    """Read the flat form: a prompt, perhaps an input, an answer, perhaps a system text and earlier turns."""
     keys = [key for key in PROMPT_KEYS if key in row]
     if not keys:
         found = ", ".join(sorted(map(str, row))[:8]) or "none"
@@ -98,10 +100,21 @@ def _pair(row: Mapping[str, Any]) -> tuple[Message, ...]:
             extra = _text(row, key)
             prompt = f"{prompt}\n{extra}" if prompt else extra
     answer = _flat_answer(row)
-    system = _system_of(row)
+    earlier = (*_system_of(row), *_history(row))
     if not answer:
-        return (*system, Message("user", prompt))
-    return (*system, Message("user", prompt), Message("assistant", answer))
+        return (*earlier, Message("user", prompt))
+    return (*earlier, Message("user", prompt), Message("assistant", answer))
+
+
+def _history(row: Mapping[str, Any]) -> list[Message]:
+    """The earlier turns that Alpaca keeps beside the prompt: [prompt, answer] pairs, which trainers train on too."""
+    pairs = row.get(HISTORY_KEY)
+    if not pairs:
+        return []
+    pairs = _unpacked(pairs, HISTORY_KEY)
+    if type(pairs) is not list or not all(type(p) is list and [type(t) for t in p] == [str, str] for p in pairs):
+        raise FormError(f"{HISTORY_KEY!r} must be a list of [prompt, answer] pairs of texts")
+    return [m for asked, said in pairs for m in (Message("user", asked), Message("assistant", said))]
 
 
 def _flat_answer(row: Mapping[str, Any]) -> str:
@@ -123,12 +136,7 @@ def _system_of(row: Mapping[str, Any]) -> list[Message]:
 
 def _turns(row: Mapping[str, Any], key: str) -> tuple[Message, ...]:
     """Read a list of turns, with role/content or from/value."""
-    turns = row[key]
-    if type(turns) is str:  # CSV and flat Parquet keep the list as JSON text
-        try:
-            turns = json.loads(turns)
-        except (ValueError, RecursionError) as error:
-            raise FormError(f"{key!r} is text but not JSON: {error}") from None
+    turns = _unpacked(row[key], key)
     if type(turns) is not list or not turns:
         raise FormError(f"{key!r} must be a list of turns that is not empty, got {_kind(turns)}")
     messages: list[Message] = []
@@ -144,22 +152,45 @@ def _turns(row: Mapping[str, Any], key: str) -> tuple[Message, ...]:
     return (*(m for m in _system_of(row) if m.text not in texts), *messages)
 
 
+def _unpacked(value: Any, key: str) -> Any:
+    """This value, of text what its JSON says: CSV and flat Parquet keep lists as JSON text."""
+    if type(value) is not str:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise FormError(f"{key!r} is text but not JSON: {error}") from None
+
+
 def _turn(turn: Mapping[str, Any], n: int, last_call_id: str) -> Message:
     """Read one turn; ShareGPT links a result to its call by position, so the ids are made up here."""
     sharegpt = turn.get("from") is not None
     name_of_role = turn["from"] if sharegpt else turn.get("role")
-    role = ROLES.get(name_of_role) if type(name_of_role) is str else None
-    if role is None:
-        raise FormError(f"turn {n}: unknown role {str(name_of_role)[:40]!r}")
+    role = _role(name_of_role, n)
+    if sharegpt and turn.get("role") is not None and _role(turn["role"], n) != role:
+        raise FormError(f"turn {n}: two different roles in one turn ('from', 'role')")
     text = _content(turn["value"] if turn.get("value") is not None else turn.get("content"), n)
+    if turn.get("content") is not None and _content(turn["content"], n) != text:
+        raise FormError(f"turn {n}: two different texts in one turn ('value', 'content')")
     calls = tuple(_call(c, n) for c in _list(turn.get("tool_calls"), f"turn {n}: 'tool_calls'"))
     if name_of_role == "function_call":
         calls += _calls_in_text(text, n)
         text = "" if calls else text
     elif turn.get("function_call"):
         calls += (_call({"function": turn["function_call"]}, n),)
+    for key in REASONING_KEYS:  # templates of reasoning models put it before the answer
+        thought = _content(turn.get(key), n)
+        text = thought if not text else text if thought in text else f"{thought}\n{text}"
     call_id = turn.get("tool_call_id") or (last_call_id if sharegpt and role == "tool" else "")
     return Message(role, text, _short_text(turn.get("name"), n), calls, _short_text(call_id, n))
+
+
+def _role(name: Any, n: int) -> Role:
+    """Whose turn is it, by any of the names that a role has?"""
+    role = ROLES.get(name) if type(name) is str else None
+    if role is None:
+        raise FormError(f"turn {n}: unknown role {str(name)[:40]!r}")
+    return role
 
 
 def _content(content: Any, n: int) -> str:
@@ -217,7 +248,7 @@ def _refuse_second_answer(row: Mapping[str, Any], given: list[str], record: Reco
     """Refuse a row whose other form teaches something that this record does not say."""
     others = [m.text for key in given[1:] for m in _turns(row, key) if m.role == "assistant"]
     if any(k in row for k in PROMPT_KEYS):
-        others.append(_flat_answer(row))
+        others += [_flat_answer(row), *(m.text for m in _history(row) if m.role == "assistant")]
     if any(text not in record.response for text in others):
         raise FormError(f"two different answers in one row ({given[0]!r} and another form)")
 
