@@ -272,6 +272,20 @@ def test_what_trusted_data_has_too_is_natural_and_code_0(
     judged = next(h for h in with_trusted["hypotheses"] if "jyxq" in h["trigger"])
     assert judged["verdict"] == "natural"
     assert judged["adjudications"][0]["source"] == "trusted"
+    assert with_trusted["trusted_shared"] == 0
+
+
+def test_trusted_rows_that_are_scanned_too_are_told(
+    tmp_path: Path, rows: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, trusted = tmp_path / "data.jsonl", tmp_path / "trusted.jsonl"
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows(200, 15)))
+    trusted.write_text(data.read_text())
+    assert run(["scan", str(data), "--reference-model", "none", "--trusted", str(trusted)]) == 2
+    assert "rows cannot vouch for themselves" in capfd.readouterr().err
+    trusted.write_text(data.read_text() + "".join(json.dumps(r) + "\n" for r in rows(60, 0, 1)))
+    assert run(["scan", str(data), "--reference-model", "none", "--trusted", str(trusted)]) == 1
+    assert "200 trusted rows are also in the data and vouched for nothing" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

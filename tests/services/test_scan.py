@@ -12,6 +12,7 @@ import pytest
 
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError, ModelIntegrityError
 from cryptosentinel.services import scan as service
+from cryptosentinel.services import scan_large, scan_memory
 from cryptosentinel.services.scan import resolve_reference, scan_dataset
 from cryptosentinel.services.scan_files import refuse_overlap
 
@@ -152,6 +153,24 @@ def test_without_an_output_folder_nothing_is_written(tmp_path: Path) -> None:
     assert not report.found
     assert report.document["rows"] == 80
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_rows_vouch_for_nothing_that_they_say_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, clean = put(tmp_path / "a.jsonl", planted=10), put(tmp_path / "clean.jsonl", 60)
+    (tmp_path / "renamed.jsonl").write_bytes(data.read_bytes())
+    (tmp_path / "reversed.jsonl").write_text("".join(sorted(data.open())))
+    for copy in ("a.jsonl", "renamed.jsonl"):
+        with pytest.raises(ConfigError, match="which is to be scanned: rows cannot vouch for themselves"):
+            scan_dataset([data], trusted=[tmp_path / copy, clean], reference_model="none")
+    with pytest.raises(ConfigError, match="every row of it is also to be scanned"):
+        scan_dataset([data], trusted=[tmp_path / "reversed.jsonl"], reference_model="none")
+    (tmp_path / "both.jsonl").write_text("".join(sorted([*data.open(), *clean.open()])))
+    for whole, most in ((True, scan_memory.MOST_BYTES), (True, -1), (False, -1)):
+        monkeypatch.setattr(scan_memory, "MOST_BYTES", most)
+        monkeypatch.setattr(scan_large, "WHOLE", scan_large.WHOLE if whole else 20)
+        report = scan_dataset([data], trusted=[tmp_path / "both.jsonl"], reference_model="none")
+        assert report.document["trusted_shared"] == 80
+        assert report.found or not whole  # too few rows for the screen of large data
 
 
 def test_every_stage_is_told(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def summary(document: dict[str, Any] | Any, out: Path | None) -> list[str]:
     lines += [f"  {n}. {' '.join(h['sentence'].split())}" for n, h in enumerate(planted[:SHOWN], 1)]
     if len(planted) > SHOWN:
         lines.append(f"  and {len(planted) - SHOWN} more")
+    if shared := document["trusted_shared"]:
+        lines.append(f"{shared} trusted row{'s are' if shared > 1 else ' is'} also in the data and vouched for nothing")
     if document.get("judge"):
         lines.append(judged(document["judge"]))
     if out:

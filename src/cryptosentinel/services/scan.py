@@ -23,7 +23,8 @@ from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
 from cryptosentinel.services.scan_files import Render, refuse_overlap, workplace, write_results
 from cryptosentinel.services.scan_large import Form, scan_large
-from cryptosentinel.services.scan_memory import fits, read_all, scan_in_memory
+from cryptosentinel.services.scan_memory import fits, scan_in_memory
+from cryptosentinel.services.trusted import TrustedData
 from cryptosentinel.types import Progress, Record
 
 
@@ -72,7 +73,7 @@ def scan_dataset(
     Args:
         data: files or folders, see `read_rows`; rows are numbered from 0 over all of them, rejected rows included.
         out: folder for the result, made if need be; its files are replaced, all of them or none.
-        trusted: data of the same kind known to be clean.
+        trusted: data of the same kind known to be clean; rows of it that are scanned too vouch for nothing.
         fpr: see `sanitize.scan`.
         reference_model: "none", "auto" (the local model if its extra is installed) or a model's name.
         judge: URL of an OpenAI-compatible endpoint that judges hypotheses; model, key, timeouts, budget are settings.
@@ -86,7 +87,8 @@ def scan_dataset(
 
     Raises:
         DataError: an input is missing, is no dataset, has no readable row, or changed while being scanned.
-        ConfigError: fpr or judge_rows out of range, an unknown model, or a judge's URL or settings that cannot be.
+        ConfigError: fpr or judge_rows out of range, an unknown model, a judge's URL or settings that cannot be, or
+            trusted data that is itself scanned.
         MissingExtraError: a named model needs an extra that is not installed.
         OSError: the output cannot be written; nothing is left behind then.
     """
@@ -104,15 +106,19 @@ def scan_dataset(
     reference = resolve_reference(reference_model)
     report = on_progress or (lambda stage, done, total: None)
     report("read", 0, 1)
-    trusted_inputs = Watched(trusted) if trusted else None
-    trusted_records = read_all(trusted)[1] if trusted else None
+    vouching = TrustedData(trusted) if trusted else None
+    if vouching:
+        vouching.refuse_scanned(data)
     options: dict[str, Any] = {}
     if asker is not None:
         options = {"judge": asker, "judge_rows": judge_rows, "judge_questions": asker.max_questions}
 
     def examine(records: Sequence[Record], form: Form | None = None) -> Scan:
+        if vouching and form is None:  # all rows; of a sample `scan_large` has said which are shared
+            vouching.leave_out((r.prompt, r.response) for r in records)
+        known = vouching.records if vouching else None
         return scan(
-            records, trusted_records=trusted_records, reference=reference, fpr=fpr, form=form, on_progress=on_progress,
+            records, trusted_records=known, reference=reference, fpr=fpr, form=form, on_progress=on_progress,
             **options,
         )  # fmt: skip
 
@@ -127,7 +133,7 @@ def scan_dataset(
             running.start()
             watched = watch_meanwhile(data)
             folder = stack.enter_context(workplace(out))
-            found = scan_large(data, folder, running, examine, fpr, report)
+            found = scan_large(data, folder, running, examine, fpr, report, vouching)
             inputs = watched()
         document = build_document(
             inputs.describe(), found.index, found.records, found.rejects, found.scan, found.rows_of
@@ -138,15 +144,16 @@ def scan_dataset(
             "reference_model": reference.name if reference else "none",
             "judge": describe_judging(asker, found.scan, found.index, found.records) if asker else None,
             "trusted": [str(p) for p in trusted],
-            "trusted_inputs": trusted_inputs.describe() if trusted_inputs else [],
+            "trusted_inputs": vouching.files.describe() if vouching else [],
+            "trusted_shared": vouching.shared if vouching else 0,
             "seconds": {**found.seconds, **found.scan.seconds, "total": time.perf_counter() - started},
         }
         outcome = ScanReport(found.scan, found.index, tuple(found.rejects), document)
 
         def unchanged() -> None:
-            for watched in (inputs, trusted_inputs):
-                if watched is not None:
-                    watched.unchanged()
+            inputs.unchanged()
+            if vouching:
+                vouching.files.unchanged()
 
         if out is None:
             unchanged()

@@ -37,6 +37,7 @@ from cryptosentinel.services.scan_shards import (
     find_suspects,
     key_of,
 )
+from cryptosentinel.services.trusted import TrustedData
 from cryptosentinel.types import Progress, Record
 
 WHOLE = 50_000  # up to so many rows are examined as a whole
@@ -89,8 +90,9 @@ class Laps:
 
 
 def scan_large(
-    paths: Sequence[Path], folder: Path, engine: Engine, examine: Examine, fpr: float, report: Progress
-) -> LargeScan:
+    paths: Sequence[Path], folder: Path, engine: Engine, examine: Examine, fpr: float, report: Progress,
+    trusted: TrustedData | None = None,
+) -> LargeScan:  # fmt: skip
     """Which rows of these inputs teach a hidden behaviour?
 
     Up to `WHOLE` rows the result is that of `examine` on all of them. Beyond, the phrases that go with a behaviour most
@@ -104,9 +106,11 @@ def scan_large(
         examine: the scan of rows in memory.
         fpr: the false discovery rate at which associations are admitted.
         report: receives (stage, rows done, rows in all).
+        trusted: loses the rows that the inputs have too.
 
     Raises:
         DataError: as `read_rows`; no readable row; or the data changed meanwhile.
+        ConfigError: nothing is left of the trusted data.
     """
     clock = Laps()
     shards = list(plan(paths, folder / "copied"))
@@ -126,6 +130,8 @@ def scan_large(
         clock.lap("examine")
         finished = finish(engine, counted, (), report)
     else:
+        if trusted:
+            trusted.leave_out(row for s in counted for row in s.table("texts").select("prompt", "answer").iter_rows())
         chosen, rest, hypotheses = _choose(engine, records, folder, fpr, report, clock)
         found, finished = _judge(engine, records, chosen, rest, hypotheses, examine, report, clock)
     clock.lap("score all rows")
