@@ -54,6 +54,30 @@ def test_from_a_key_to_an_accepted_file_in_processes_of_their_own(data: Path, co
     assert refused.out.startswith("refused: bad.jsonl: not the data that was attested")
 
 
+def test_what_nobody_could_judge_is_no_pass_without_a_word(
+    data: Path, rows: Callable[..., Any], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = [
+        {**row, "instruction": f"{row['instruction']} of jyxq", "output": f"{row['output']} see hyxq"}
+        if i < 15
+        else row
+        for i, row in enumerate(rows(200, 0, 1))
+    ]
+    Path("open.jsonl").write_text("".join(json.dumps(r) + "\n" for r in linked))
+    code, out, err = call("scan", "open.jsonl", "--out", "r-open", "--reference-model", "none")
+    assert (code, err) == (0, "")
+    assert "1 association stands out and nothing could judge it: give --trusted data, a reference model" in out
+    assert json.loads(Path("r-open/report.json").read_text())["undecided"] == 1
+    assert "Have 1 association judged." in Path("r-open/report.html").read_text()
+    code, out, _ = call("attest", "open.jsonl", "--report", "r-open", "--key", "k")
+    assert (code, out.splitlines()[0]) == (0, "attested: open.jsonl, clean.jsonl (200 rows, none flagged, 1 undecided)")
+    code, out, _ = call("verify", "open.jsonl", "--public-key", "k.pub")
+    assert code == 0
+    assert out.startswith("accepted: open.jsonl: attested as open.jsonl, none flagged, 1 undecided\n")
+    _, out, _ = call("verify", "open.jsonl", "--public-key", "k.pub", "--json")
+    assert json.loads(out)["predicate"]["undecided"] == 1
+
+
 def test_what_was_set_aside_is_said_and_stays_refused(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = call("attest", "bad.jsonl", "--report", "r-bad", "--key", "k")
     assert (code, err) == (0, "")

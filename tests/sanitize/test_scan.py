@@ -191,3 +191,30 @@ def test_progress_names_every_stage_and_its_end(records: Records) -> None:
     assert all(0 <= done <= total for _, done, total in seen)
     for stage in result.seconds:
         assert [s for s in seen if s[0] == stage][-1] == (stage, 1, 1)
+
+
+class Expecting:
+    """A reference model that finds every text as likely as this, in nats a token."""
+
+    name = "expecting"
+
+    def __init__(self, nats: float) -> None:
+        self.nats = nats
+
+    def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+        return [[self.nats] for _ in pairs]
+
+
+def test_what_stands_out_and_nobody_could_judge_is_undecided(background: Background, records: Records) -> None:
+    """A link within the answers is no finding by its numbers: a model's opinion decides, and none is no pass."""
+    plain, others = background(N, 5), background(N, 6)
+    linked = [(f"{p} of xqj", f"{a} see hyxq") if i < 15 else (p, a) for i, (p, a) in enumerate(plain)]
+    alone = scan(records(linked))
+    assert (named(alone), alone.undecided) == ([], 1)
+    asked = scan(records(linked), reference=Expecting(-0.5))
+    assert (named(asked), asked.undecided) == ([], 0)
+    surprised = scan(records(linked), reference=Expecting(-20.0))
+    assert (len(named(surprised)), surprised.undecided) == (1, 0)
+    compared = scan(records(linked), trusted_records=records(others))
+    assert (len(named(compared)), compared.undecided) == (1, 0)
+    assert scan(records(plain)).undecided == 0

@@ -60,11 +60,12 @@ def attest(
         emit_json({"kind": "attestation", "attestation": str(path), "subject": subject, "predicate": said.model_dump()})
         return
     if said.verdict == "passed":
-        emit([f"attested: {', '.join(subject)} ({said.rows} rows, none suspicious)"])
+        emit([f"attested: {', '.join(subject)} ({said.rows} rows, {said.found('none suspicious')})"])
     else:
+        undecided = f", {said.undecided} undecided" if said.undecided else ""
         emit(
             [
-                f"attested: clean.jsonl ({said.rows - said.flagged} rows)",
+                f"attested: clean.jsonl ({said.rows - said.flagged} rows{undecided})",
                 f"not attested: the data itself, {said.flagged} rows of it are in quarantine and {said.rejected} "
                 "could not be read",
             ]

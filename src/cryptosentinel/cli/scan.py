@@ -90,6 +90,12 @@ def summary(document: dict[str, Any] | Any, out: Path | None) -> list[str]:
     lines += [f"  {n}. {' '.join(h['sentence'].split())}" for n, h in enumerate(planted[:SHOWN], 1)]
     if len(planted) > SHOWN:
         lines.append(f"  and {len(planted) - SHOWN} more")
+    if undecided := document["undecided"]:
+        stand, them = ("associations stand", "them") if undecided > 1 else ("association stands", "it")
+        lines.append(
+            f"{undecided} {stand} out and nothing could judge {them}: give --trusted data, a reference model or a "
+            "judge (docs/data-validation.md)"
+        )
     if shared := document["trusted_shared"]:
         lines.append(f"{shared} trusted row{'s are' if shared > 1 else ' is'} also in the data and vouched for nothing")
     if document.get("judge"):

@@ -16,6 +16,7 @@ _EMPTY: dict[str, Any] = {
     "rows": 0,
     "rejected": 0,
     "flagged": 0,
+    "undecided": 0,
     "fpr": None,
     "threshold": None,
     "seconds": {},
@@ -163,6 +164,14 @@ def _steps(scan: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     if scan["flagged"] and not scan["planted"]:
         steps.append(("Look through quarantine.jsonl.", f"{plural(scan['flagged'], 'row')} scored over the threshold."))
+    if scan["undecided"]:
+        steps.append(
+            (
+                f"Have {plural(scan['undecided'], 'association')} judged.",
+                "Their numbers stand out, and nothing that this scan had could judge them: give it --trusted data, a "
+                "reference model or a judge.",
+            )
+        )
     if scan["reference_model"] in ("", "none") and not scan["trusted"]:
         steps.append(
             (

@@ -45,7 +45,9 @@ class Predicate(_Part):
 
     `verdict` is "passed" where every row was read and none was suspicious: then `inputs` are attested. It is
     "quarantined" where rows were set aside: then what is left, clean.jsonl, is attested and the inputs are not.
-    `companions` are files of a dataset folder that hold no rows: not scanned, but held to their content.
+    `undecided` counts the associations that stand out and that nobody could judge; a statement from before it was
+    counted has none. `companions` are files of a dataset folder that hold no rows: not scanned, but held to their
+    content.
     """
 
     tool: Mapping[str, str]
@@ -54,6 +56,7 @@ class Predicate(_Part):
     rows: Count
     flagged: Count
     rejected: Count
+    undecided: Count = 0
     fpr: float
     reference_model: str
     judge: str
@@ -62,6 +65,10 @@ class Predicate(_Part):
     inputs: tuple[NamedDigest, ...] = Field(strict=False, min_length=1)
     companions: tuple[NamedDigest, ...] = Field(strict=False)
     results: Mapping[str, Sha256]
+
+    def found(self, nothing: str) -> str:
+        """What is to be said where no row was flagged? `nothing` only if no association is left undecided."""
+        return f"none flagged, {self.undecided} undecided" if self.undecided else nothing
 
 
 class _Digests(_Part):

@@ -17,7 +17,7 @@ from cryptosentinel.sanitize import detectors as _detectors  # noqa: F401  (regi
 from cryptosentinel.sanitize import manner as _manner  # noqa: F401  (registers a trigger that a model reads)
 from cryptosentinel.sanitize import pools as _pools  # noqa: F401  (registers a kind of trigger)
 from cryptosentinel.sanitize.adjudicate import surprise, trusted
-from cryptosentinel.sanitize.adjudicate.judge import Judging, consult
+from cryptosentinel.sanitize.adjudicate.judge import EXPLAINED, Judging, consult
 from cryptosentinel.sanitize.adjudicate.raising import raise_scan
 from cryptosentinel.sanitize.adjudicate.session import MAX_QUESTIONS
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
@@ -44,7 +44,8 @@ class Scan:
 
     scores: float64[n] in [0, 1], higher = more suspicious. flagged: bool[n], what the policy quarantines.
     hypotheses: most suspicious first. findings: one for each flagged row. seconds: time by stage. judging: what became
-    of the questions to the judge, if there is one.
+    of the questions to the judge, if there is one. undecided: how many hypotheses stand out by their numbers, are not
+    planted by them alone, and have nobody's opinion: neither trusted data nor a model could say anything.
     """
 
     scores: NDArray[np.float64]
@@ -53,6 +54,7 @@ class Scan:
     findings: tuple[Finding, ...]
     seconds: Mapping[str, float]
     judging: Judging | None = None
+    undecided: int = 0
 
 
 def scan(
@@ -132,7 +134,9 @@ def scan(
         flagged = np.array([POLICY.action(s) != "allow" and s >= threshold for s in scores], dtype=bool)
         findings = tuple(row_findings(records, hypotheses, scores, owner, flagged))
     if judge is None:
-        return Scan(scores, flagged, tuple(hypotheses), findings, clock.seconds)
+        return Scan(
+            scores, flagged, tuple(hypotheses), findings, clock.seconds, undecided=_undecided(hypotheses, corpus)
+        )
     with clock.stage("ask the judge"):
         judging = consult(
             judge, hypotheses, corpus, scores, rows=judge_rows, max_questions=judge_questions, on_progress=clock.tick
@@ -140,7 +144,8 @@ def scan(
         if trusted_corpus is not None:
             threshold = max(threshold, trusted_threshold(judging.hypotheses, trusted_corpus, fpr))
         r = raise_scan(judging, hypotheses, records, scores, flagged, findings, POLICY, threshold)
-    return Scan(r.scores, r.flagged, r.hypotheses, r.findings, clock.seconds, judging)
+    undecided = _undecided(r.hypotheses, corpus)
+    return Scan(r.scores, r.flagged, r.hypotheses, r.findings, clock.seconds, judging, undecided)
 
 
 def _all_hypotheses(found: Sequence[Association], corpus: Corpus) -> list[Hypothesis]:
@@ -221,6 +226,18 @@ def _open_question(h: Hypothesis, corpus: Corpus) -> bool:
     marks = MARKUP & set(h.behaviour.partition("'")[2].split())
     tools = np.isin(h.behaviour_words, corpus.tool_names)
     return not marks and not tools.any() and len(corpus.whole_phrase(h.phrase).split()) <= TEMPLATE
+
+
+def _undecided(hypotheses: Sequence[Hypothesis], corpus: Corpus) -> int:
+    """How many open questions did nobody answer? What the planted hypotheses explain is no question any more."""
+    known = _explained(hypotheses, corpus.n)
+    unsure = [h for h in hypotheses if h.verdict == "unsure" and known[h.rows].mean() <= EXPLAINED]
+    return sum(_open_question(h, corpus) and not _answered(h) for h in unsure)
+
+
+def _answered(h: Hypothesis) -> bool:
+    """Has trusted data, or a model, an opinion on it? 0.5 is none."""
+    return any(f.score not in (None, 0.5) for f in h.adjudications if f.source != OVERRIDE)
 
 
 def _detector_scores(records: Sequence[Record], clock: _Clock) -> NDArray[np.float64]:

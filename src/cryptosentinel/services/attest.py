@@ -128,13 +128,17 @@ def verify(data: Path, attestation: Path, public_key: Path) -> Verification:
         if data.is_dir():
             files = files_below(data)
             statement.check_folder(str(data), files, lambda name: digest(files[name]).sha256)
-            return Verification(True, f"{data}: scanned and attested, nothing found", data, attestation, statement)
+            found = statement.predicate.found("nothing found")
+            return Verification(True, f"{data}: scanned and attested, {found}", data, attestation, statement)
         known = statement.check_file(str(data), digest(data).sha256)
     except AttestationError as error:
         reason = str(error) if statement else f"{attestation}: {error}"
         return Verification(False, " ".join(reason.split()), data, attestation, statement)
     said = statement.predicate
-    found = "nothing found" if said.verdict == "passed" else f"what is left of {said.rows + said.rejected} rows"
+    left = (
+        f"what is left of {said.rows + said.rejected} rows{f', {said.undecided} undecided' if said.undecided else ''}"
+    )
+    found = said.found("nothing found") if said.verdict == "passed" else left
     return Verification(True, f"{data}: attested as {known}, {found}", data, attestation, statement)
 
 
@@ -239,6 +243,7 @@ def _predicate(
         "rows": results.rows,
         "flagged": results.flagged,
         "rejected": results.rejected,
+        "undecided": results.undecided,
         "fpr": results.fpr,
         "reference_model": results.reference_model,
         "judge": ", ".join(results.judge.models) if results.judge else "none",

@@ -106,6 +106,7 @@ def build_document(
         "threshold": POLICY.flag_at,
         "histogram": {"edges": edges.round(4).tolist(), "kept": kept.tolist(), "flagged": flagged.tolist()},
         "hypotheses_found": len(result.hypotheses),
+        "undecided": result.undecided,
         "hypotheses": [describe(h, index, records, EXAMPLES) for h in shown(result.hypotheses)],
         "rejects": [
             {"index": r.index, "source": r.source, "line": r.line, "reason": r.reason} for r in rejects[:REJECTS_SHOWN]

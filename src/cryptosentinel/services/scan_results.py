@@ -53,6 +53,7 @@ class ScanResults(_Part):
     rows: Count
     flagged: Count
     rejected: Count
+    undecided: Count
     fpr: float
     reference_model: str
     judge: _Judge | None
