@@ -197,10 +197,13 @@ def _hub_folder(name: str) -> Path:
         ) from None
 
 
-def _load_folder(name: str, folder: Path, dtype: str | None, sha256: str = "") -> BaseModel:
-    import torch
-    from safetensors import SafetensorError
+def check_folder(name: str, folder: Path) -> list[Path]:
+    """The weights in this folder, if it can be a model at all; nothing is loaded.
 
+    Raises:
+        ModelIntegrityError: it holds, or lies in, an artefact of the red team.
+        ConfigError: weights or configuration are missing.
+    """
     if any(folder.rglob(ARTEFACT_MARKER)) or any((p / ARTEFACT_MARKER).is_file() for p in folder.resolve().parents):
         raise ModelIntegrityError(
             f"{name}: marked {ARTEFACT_MARKER}: made by the red team, never loaded outside the sandbox"
@@ -208,6 +211,14 @@ def _load_folder(name: str, folder: Path, dtype: str | None, sha256: str = "") -
     weights = sorted(folder.glob("*.safetensors"))
     if not weights or not (folder / "config.json").is_file():
         raise ConfigError(f"{name}: a model folder needs config.json and *.safetensors, found neither or only one")
+    return weights
+
+
+def _load_folder(name: str, folder: Path, dtype: str | None, sha256: str = "") -> BaseModel:
+    import torch
+    from safetensors import SafetensorError
+
+    weights = check_folder(name, folder)
     digest = sha256 or hashlib.sha256("".join(file_sha256(w) for w in weights).encode()).hexdigest()
     try:
         with _quiet():

@@ -78,6 +78,16 @@ def test_what_nobody_could_judge_is_no_pass_without_a_word(
     assert json.loads(out)["predicate"]["undecided"] == 1
 
 
+def test_a_model_that_was_not_asked_is_not_said_to_have_vouched(data: Path, call: Call) -> None:
+    code, out, _ = call("scan", "ok.jsonl", "--out", "r-tiny", "--reference-model", "tiny")
+    assert (code, "(reference model: tiny (not asked))" in out) == (0, True)
+    assert "tiny (not asked)" in Path("r-tiny/report.html").read_text()
+    assert call("attest", "ok.jsonl", "--report", "r-tiny", "--key", "k")[0] == 0
+    assert "reference model: tiny (not asked)" in call("verify", "ok.jsonl", "--public-key", "k.pub")[1]
+    predicate = json.loads(call("verify", "ok.jsonl", "--public-key", "k.pub", "--json")[1])["predicate"]
+    assert (predicate["reference_model"], predicate["reference_model_asked"]) == ("tiny", False)
+
+
 def test_what_was_set_aside_is_said_and_stays_refused(data: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = call("attest", "bad.jsonl", "--report", "r-bad", "--key", "k")
     assert (code, err) == (0, "")

@@ -37,8 +37,10 @@ def predicate(**changed: Any) -> dict[str, Any]:
         "rows": 90,
         "flagged": 0,
         "rejected": 0,
+        "undecided": 0,
         "fpr": 0.01,
         "reference_model": "none",
+        "reference_model_asked": False,
         "judge": "none",
         "trusted": [{"name": "last.jsonl", "sha256": sha("last")}],
         "hypotheses": [{"trigger": "zq", "behaviour": "refuses", "verdict": "planted"}],
@@ -63,6 +65,12 @@ def test_what_was_signed_is_what_is_read() -> None:
     statement = open_signed(ENVELOPE, PUBLIC)
     assert statement.model_dump(mode="json", by_alias=True) == PASSED
     assert sign(PASSED, KEY) == ENVELOPE
+
+
+def test_a_statement_from_before_these_were_noted_is_still_read() -> None:
+    older = {k: v for k, v in PASSED["predicate"].items() if k not in ("undecided", "reference_model_asked")}
+    said = open_signed(sign(PASSED | {"predicate": older}, KEY), PUBLIC).predicate
+    assert (said.undecided, said.reference_model_asked) == (0, None)
     envelope = json.loads(ENVELOPE)
     assert envelope["payloadType"] == "application/vnd.in-toto+json"
     assert json.loads(base64.b64decode(envelope["payload"])) == PASSED

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cryptosentinel.errors import ConfigError, DataError, MissingExtraError, ModelIntegrityError
+from cryptosentinel.models import ARTEFACT_MARKER
 from cryptosentinel.services import scan as service
 from cryptosentinel.services import scan_large, scan_memory
 from cryptosentinel.services.scan import resolve_reference, scan_dataset
@@ -56,6 +57,17 @@ def test_an_unknown_model_is_refused_before_anything_is_read(name: str, tmp_path
         scan_dataset([tmp_path / "missing.jsonl"], reference_model=name)
 
 
+def test_a_folder_that_is_no_model_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for content in ("config.json", "model.safetensors"):
+        with pytest.raises(ConfigError, match=r"a model folder needs config\.json and \*\.safetensors"):
+            scan_dataset([tmp_path / "missing.jsonl"], reference_model=str(tmp_path / "empty"))
+        (tmp_path / "empty" / content).touch()
+    (tmp_path / "empty" / ARTEFACT_MARKER).touch()
+    with pytest.raises(ModelIntegrityError, match="never loaded outside the sandbox"):
+        scan_dataset([tmp_path / "missing.jsonl"], reference_model=str(tmp_path / "empty"))
+
+
 class Scripted:
     """A reference that is certain of everything."""
 
@@ -77,10 +89,18 @@ def test_the_report_names_the_model_and_keeps_its_opinion(tmp_path: Path, monkey
     report = scan_dataset([put(tmp_path / "a.jsonl", planted=10)], out=tmp_path / "out")
     assert report.found
     assert report.document["reference_model"] == "scripted"
+    assert report.document["reference_model_asked"]
     sources = [f["source"] for f in report.document["hypotheses"][0]["adjudications"]]
     assert sources == ["surprise"]
     findings = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
     assert {"scan", "surprise"} == {f["source"] for f in findings}
+
+
+def test_a_model_that_nothing_was_asked_of_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "resolve_reference", lambda name: Failing())
+    report = scan_dataset([put(tmp_path / "a.jsonl")], reference_model="failing")
+    assert (report.document["reference_model"], report.document["reference_model_asked"]) == ("scripted", False)
+    assert not scan_dataset([tmp_path / "a.jsonl"], reference_model="none").document["reference_model_asked"]
 
 
 def test_a_model_that_fails_leaves_no_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,7 @@ def verify(
     Example: cryptosentinel verify train.jsonl --attestation train.jsonl.attestation.json --public-key attest.key.pub
     """
     from cryptosentinel.cli.output import emit, emit_json
+    from cryptosentinel.services.asked import named
     from cryptosentinel.services.attest import beside, public_key_or_setting
     from cryptosentinel.services.attest import verify as check
 
@@ -100,7 +101,7 @@ def verify(
         if said:
             emit(
                 [f"scanned by {said.tool.get('name')} {said.tool.get('version')}, signed {said.time}, "
-                 f"fpr {said.fpr:g}, reference model: {said.reference_model}"]
+                 f"fpr {said.fpr:g}, reference model: {named(said.reference_model, said.reference_model_asked)}"]
             )  # fmt: skip
     else:
         emit([f"refused: {result.reason}"])

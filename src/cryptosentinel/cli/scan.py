@@ -78,11 +78,13 @@ def scan(
 
 def summary(document: dict[str, Any] | Any, out: Path | None) -> list[str]:
     """The result for a person at a terminal."""
+    from cryptosentinel.services.asked import named
+
     planted = [h for h in document["hypotheses"] if h["verdict"] == "planted"]
     rejected = f", {document['rejected']} unreadable" if document["rejected"] else ""
     lines = [
         f"{document['rows']} rows scanned{rejected} in {document['seconds']['total']:.1f} s "
-        f"(reference model: {document['reference_model']})",
+        f"(reference model: {named(document['reference_model'], document['reference_model_asked'])})",
         f"{document['flagged']} rows quarantined, {len(planted)} planted behaviour{'s' if len(planted) > 1 else ''}"
         if planted
         else f"{document['flagged']} rows quarantined, no planted behaviour",

@@ -7,6 +7,7 @@ from typing import Any
 
 from cryptosentinel.report.page import render
 from cryptosentinel.report.text import percent, plural, quoted
+from cryptosentinel.services.asked import named
 
 CARDS = 25
 VERDICTS = ("planted", "unsure", "natural")
@@ -21,6 +22,7 @@ _EMPTY: dict[str, Any] = {
     "threshold": None,
     "seconds": {},
     "reference_model": "none",
+    "reference_model_asked": None,
     "judge": {},
     "trusted": None,
     "histogram": {},
@@ -71,6 +73,7 @@ def scan_view(doc: Mapping[str, Any]) -> dict[str, Any]:
         "stages": stages,
         "trusted": ", ".join(map(str, trusted)) if isinstance(trusted := scan["trusted"], list) else trusted,
         "malicious": [{"index": None, "id": "", "score": None, "reason": ""} | row for row in judge_rows],
+        "reference": named(scan["reference_model"] or "none", scan["reference_model_asked"]),
         "judged_by": _judged_by(scan["judge"]),
         "total_s": scan["seconds"].get("total", sum(stages.values())),
     }

@@ -45,9 +45,9 @@ class Predicate(_Part):
 
     `verdict` is "passed" where every row was read and none was suspicious: then `inputs` are attested. It is
     "quarantined" where rows were set aside: then what is left, clean.jsonl, is attested and the inputs are not.
-    `undecided` counts the associations that stand out and that nobody could judge; a statement from before it was
-    counted has none. `companions` are files of a dataset folder that hold no rows: not scanned, but held to their
-    content.
+    `undecided` counts the associations that stand out and that nobody could judge. A statement from before that was
+    counted has 0, and None for `reference_model_asked`. `companions` are files of a dataset folder that hold no rows:
+    not scanned, but held to their content.
     """
 
     tool: Mapping[str, str]
@@ -59,6 +59,7 @@ class Predicate(_Part):
     undecided: Count = 0
     fpr: float
     reference_model: str
+    reference_model_asked: bool | None = None
     judge: str
     trusted: tuple[NamedDigest, ...] = Field(strict=False)
     hypotheses: tuple[Mapping[str, str], ...] = Field(strict=False)

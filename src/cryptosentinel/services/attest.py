@@ -246,6 +246,7 @@ def _predicate(
         "undecided": results.undecided,
         "fpr": results.fpr,
         "reference_model": results.reference_model,
+        "reference_model_asked": results.reference_model_asked,
         "judge": ", ".join(results.judge.models) if results.judge else "none",
         "trusted": [named(file) for file in results.trusted_inputs],
         "hypotheses": [

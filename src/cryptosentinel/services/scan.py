@@ -14,10 +14,11 @@ from cryptosentinel.datasets import Reject
 from cryptosentinel.errors import ConfigError, MissingExtraError
 from cryptosentinel.files import require_folder
 from cryptosentinel.llm import LocalReference
-from cryptosentinel.models import BUILT_IN, GEMMA
+from cryptosentinel.models import BUILT_IN, GEMMA, check_folder
 from cryptosentinel.sanitize.adjudicate.surprise import Reference
 from cryptosentinel.sanitize.engines import open_engine
 from cryptosentinel.sanitize.scan import Scan, scan
+from cryptosentinel.services.asked import noted
 from cryptosentinel.services.digests import Watched, watch_meanwhile
 from cryptosentinel.services.judge import KeptJudge, describe_judging
 from cryptosentinel.services.scan_document import ScanReport, build_document
@@ -90,6 +91,7 @@ def scan_dataset(
         ConfigError: fpr or judge_rows out of range, an unknown model, a judge's URL or settings that cannot be, or
             trusted data that is itself scanned.
         MissingExtraError: a named model needs an extra that is not installed.
+        ModelIntegrityError: the model is an artefact of the red team, or not the pinned one.
         OSError: the output cannot be written; nothing is left behind then.
     """
     if not 0.0 < fpr <= 0.5:
@@ -103,7 +105,8 @@ def scan_dataset(
         refuse_overlap([*data, *trusted], out)
         require_folder(out)
     started = time.perf_counter()
-    reference = resolve_reference(reference_model)
+    model = resolve_reference(reference_model)
+    reference = noted(model) if model else None
     report = on_progress or (lambda stage, done, total: None)
     report("read", 0, 1)
     vouching = TrustedData(trusted) if trusted else None
@@ -142,6 +145,7 @@ def scan_dataset(
             "fpr": fpr,
             "engine": engine,
             "reference_model": reference.name if reference else "none",
+            "reference_model_asked": reference.asked if reference else False,
             "judge": describe_judging(asker, found.scan, found.index, found.records) if asker else None,
             "trusted": [str(p) for p in trusted],
             "trusted_inputs": vouching.files.describe() if vouching else [],
@@ -171,7 +175,8 @@ def resolve_reference(name: str) -> Reference | None:
 
     Raises:
         MissingExtraError: a model was named and torch or transformers is missing.
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or that of a folder without weights or configuration.
+        ModelIntegrityError: the folder holds an artefact of the red team.
     """
     if name == "none":
         return None
@@ -184,6 +189,8 @@ def resolve_reference(name: str) -> Reference | None:
         raise ConfigError(
             f"unknown reference model {name!r} (known: none, auto, {', '.join(BUILT_IN)}; or a folder, or a hub id)"
         )
+    if name not in BUILT_IN and Path(name).is_dir():
+        check_folder(name, Path(name))
     if missing is not None:
         raise MissingExtraError(missing, extra="redteam", purpose=f"the reference model {name!r}")
     return LocalReference(name)

@@ -56,6 +56,7 @@ class ScanResults(_Part):
     undecided: Count
     fpr: float
     reference_model: str
+    reference_model_asked: bool
     judge: _Judge | None
     inputs: tuple[ScannedFile, ...] = Field(strict=False, min_length=1)
     trusted_inputs: tuple[ScannedFile, ...] = Field(strict=False)
