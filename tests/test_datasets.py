@@ -412,6 +412,26 @@ def test_json_documents(tmp_path: Path) -> None:
             read(put(tmp_path, f"{name}.json", content))
 
 
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        ({**ALPACA, "data": [ALPACA]}, "data"),
+        ({**OPENAI, "meta": {"more": {"rows": [ALPACA]}}}, "rows"),
+        ({"train": [ALPACA], "splits": {"extra": [ALPACA]}}, "extra"),
+        ({"train": [ALPACA], "splits": [[ALPACA]]}, "splits"),
+    ],
+)
+def test_a_json_document_with_rows_where_none_are_read(tmp_path: Path, document: Any, key: str) -> None:
+    path = put(tmp_path, "a.json", json.dumps(document).encode())
+    with pytest.raises(DataError, match=f"the list of objects under '{key}' is read as no rows"):
+        read(path)
+
+
+def test_a_json_document_that_is_one_row_may_hold_lists_of_its_own(tmp_path: Path) -> None:
+    row = OPENAI | {"tags": ["a"], "scores": {"of": [[1, 2]]}}
+    assert records(put(tmp_path, "a.json", json.dumps(row, indent=1).encode()))[0].response.endswith("It rains.")
+
+
 def test_folders(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     (folder / "b").mkdir(parents=True)

@@ -17,6 +17,7 @@ from cryptosentinel.datasets.streams import BREAKS, open_stream, read_whole
 from cryptosentinel.errors import DataError
 
 MAX_ROW_BYTES = 64 << 20  # longer rows are rejected unread: no sample is that long, a decompression bomb is
+LISTS_OF_A_ROW = (*TURN_KEYS, "tools", "functions")  # of objects that are no rows
 MAX_DEPTH = 100  # far below Python's recursion limit, so that what was read can be written again
 
 
@@ -109,7 +110,7 @@ def read_json(path: Path) -> Iterator[RawRow]:
     An array is walked element by element, so that what precedes a break is kept.
 
     Raises:
-        DataError: the document is larger than 2 GiB, or holds no list of rows.
+        DataError: the document is larger than 2 GiB, holds no list of rows, or also one where none is read.
     """
     data = bytearray()
     end: Broken | None = None
@@ -232,17 +233,37 @@ def _array(text: str, start: int, end: Broken | None, last: bool) -> Iterator[Ra
 
 
 def _document(path: Path, value: Any) -> Iterator[RawRow]:
-    """The rows of a whole JSON document that is no array: every list of objects in it, or itself one row."""
+    """The rows of a whole JSON document that is no array: every list of objects in it, or itself one row.
+
+    A list of objects anywhere else could be the one that is trained on, so it is refused.
+    """
     if isinstance(value, dict) and any(key in value for key in (*TURN_KEYS, *PROMPT_KEYS)):
+        _refuse_more_rows(path, {key: v for key, v in value.items() if key not in LISTS_OF_A_ROW})
         yield 1, value if _depth(value) <= MAX_DEPTH else Broken(f"nested deeper than {MAX_DEPTH}"), ""
         return
     values = list(value.values()) if isinstance(value, dict) else []
     lists = [rows for rows in values if isinstance(rows, list) and any(isinstance(row, dict) for row in rows)]
     if not lists:
         raise DataError(f"{path}: a JSON document without a list of rows")
+    _refuse_more_rows(path, {key: v for key, v in value.items() if not any(v is rows for rows in lists)})
     for number, row in enumerate((row for rows in lists for row in rows), start=1):
         fine = _depth(row) <= MAX_DEPTH
         yield number, row if fine else Broken(f"nested deeper than {MAX_DEPTH}"), ""
+
+
+def _refuse_more_rows(path: Path, rest: dict[str, Any]) -> None:
+    """Is there a list of objects in what was not taken for rows, however deep?"""
+    level: list[tuple[str, Any]] = list(rest.items())
+    while level:
+        for key, value in level:
+            if isinstance(value, list) and any(isinstance(child, dict) for child in value):
+                raise DataError(f"{path}: the list of objects under {key[:40]!r} is read as no rows; move it out")
+        level = [
+            (inner if isinstance(value, dict) else key, child)
+            for key, value in level
+            if isinstance(value, (dict, list))
+            for inner, child in (value.items() if isinstance(value, dict) else ((key, child) for child in value))
+        ]
 
 
 def _lines_of(text: str, end: Broken | None) -> Iterator[RawRow]:
