@@ -228,14 +228,14 @@ def _so_far(campaign: Campaign) -> str:
 def _quiet() -> Iterator[None]:
     """Agno logs the arguments and errors of tools in full, and a hostile model may make them long."""
     loggers = [logging.getLogger(name) for name in ("agno", "agno-team", "agno-workflow", "httpx", "openai")]
-    levels = [logger.level for logger in loggers]
+    before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
+            logger.disabled = True  # a level would not last: Agno sets its own when an agent runs
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for logger, was_disabled in zip(loggers, before, strict=True):
+            logger.disabled = was_disabled
 
 
 def _line(value: object) -> str:
