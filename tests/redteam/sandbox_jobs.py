@@ -145,6 +145,16 @@ def write_everywhere(job: Job, out: Path, on_progress: Progress) -> Job:
     return {"done": done}
 
 
+def look_at_mounts(job: Job, out: Path, on_progress: Progress) -> Job:
+    """Which mounts, of all that are there, can be written?"""
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return {
+        "folder": str(out.parent),
+        "count": len(mounts),
+        "writable": sorted({point for *_, point, options in (m[:6] for m in mounts) if "ro" not in options.split(",")}),
+    }
+
+
 def spy(job: Job, out: Path, on_progress: Progress) -> Job:
     """Where is this text, which the parent has in its environment, to be read?"""
     found = [name for name, value in os.environ.items() if job["secret"] in value]

@@ -213,6 +213,12 @@ def test_nothing_is_written_outside_its_folder(tmp_path: Path, own_temporary_fol
     assert [p.name for p in own_temporary_folder.iterdir()] == ["victim"]
 
 
+def test_every_mount_but_its_own_is_read_only() -> None:
+    result = run("look_at_mounts")
+    assert result["count"] > 2
+    assert set(result["writable"]) <= {result["folder"], "/dev/shm", "/run"}
+
+
 SPIED_ON = """
     import json, os
     from cryptosentinel.redteam.sandbox import run_sandboxed
