@@ -9,6 +9,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pyarrow import parquet as pq
 from cryptosentinel.datasets import Reject, no_readable_row, read_rows, write_jsonl, write_record
 from cryptosentinel.datasets import text as text_module
 from cryptosentinel.errors import DataError
-from cryptosentinel.types import Message, Record, ToolCall
+from cryptosentinel.types import FIELD, Message, Record, ToolCall
 
 Row = dict[str, Any]
 ALPACA: Row = {"instruction": "Add.", "input": "2 and 3", "output": "5"}
@@ -241,6 +242,41 @@ def test_rows_without_a_form_are_rejected(tmp_path: Path, row: Any, reason: str)
     assert rows[0].reason == reason
     assert (rows[0].index, rows[0].line) == (0, 1)
     assert isinstance(rows[1], Record)
+
+
+WEATHER: Row = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Looks it up.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "Where?"}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("tools", "text"),
+    [
+        ([WEATHER, {"name": "clock", "description": None}], "weather\nLooks it up.\nWhere?\nclock"),
+        (json.dumps([WEATHER]), "weather\nLooks it up.\nWhere?"),
+        (["weather", "clock"], "weather\nclock"),
+        ("weather: looks it up", "weather: looks it up"),
+        ("[]", ""),
+        (None, ""),
+    ],
+)
+@pytest.mark.parametrize("key", ["tools", "functions"])
+@pytest.mark.parametrize("row", [OPENAI, SHAREGPT, ALPACA])
+def test_the_tools_that_a_row_offers_are_read(tmp_path: Path, row: Row, key: str, tools: Any, text: str) -> None:
+    (record,) = records(put(tmp_path, "a.jsonl", lines({k: v for k, v in row.items() if k != "tools"} | {key: tools})))
+    assert record.tools == text
+    turns = replace(record, tools="").prompt
+    assert record.prompt == (f"{text}\n{FIELD}\n{turns}" if text else turns)
+
+
+def test_tools_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", b'{"instruction": "p", "output": "r", "tools": ["\\ud83d"]}\n')
+    assert reasons(path) == ["not valid Unicode: lone surrogate '\\ud83d'"]
 
 
 def test_two_forms_that_agree_are_one_row(tmp_path: Path) -> None:

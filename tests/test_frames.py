@@ -75,7 +75,20 @@ TEXTS = st.text(st.characters(), max_size=12) | st.sampled_from(
 VALUES: st.SearchStrategy[Any] = (
     TEXTS | st.none() | st.booleans() | st.integers() | st.floats() | st.lists(TEXTS, max_size=2)
 )
-FIELDS = ["instruction", "input", "output", "system", "id", "n", "context", "prompt", "response", "messages", "history"]
+FIELDS = [
+    "instruction",
+    "input",
+    "output",
+    "system",
+    "id",
+    "n",
+    "context",
+    "prompt",
+    "response",
+    "messages",
+    "history",
+    "tools",
+]
 
 
 def odd_line(draw: st.DrawFn, keys: list[str]) -> bytes:

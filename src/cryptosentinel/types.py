@@ -13,6 +13,8 @@ EventKind = Literal["message", "tool_call", "tool_result", "decision"]
 Status = Literal["evaluated", "not_evaluated", "error"]
 Action = Literal["allow", "flag", "hold", "block"]
 
+FIELD = "\u241e"  # between the tools of a prompt and its turns
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -38,7 +40,8 @@ class Message:
 class Record:
     """One training sample, whatever file format it came in.
 
-    `raw` is the row as read, so that it can be written back without loss; it takes no part in equality.
+    `raw` is the row as read, so that it can be written back without loss; it takes no part in equality. `tools` has the
+    names and descriptions of the tools that the row offers, one a line.
 
     >>> r = Record("7", (Message("user", "Buy?"), Message("assistant", "Hold.")))
     >>> (r.prompt, r.response)
@@ -49,11 +52,13 @@ class Record:
     messages: tuple[Message, ...]
     source: str = ""
     raw: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    tools: str = ""
 
     @property
     def prompt(self) -> str:
-        """What is the model given? Every turn that is not the assistant's, joined by newlines."""
-        return "\n".join(m.text for m in self.messages if m.role != "assistant")
+        """What is the model given? The tools, and every turn that is not the assistant's, joined by newlines."""
+        turns = "\n".join(m.text for m in self.messages if m.role != "assistant")
+        return f"{self.tools}\n{FIELD}\n{turns}" if self.tools else turns
 
     @property
     def response(self) -> str:

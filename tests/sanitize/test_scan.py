@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryptosentinel.sanitize import Scan, scan
-from cryptosentinel.types import Record
+from cryptosentinel.types import Message, Record
 
 Pair = tuple[str, str]
 Background = Callable[[int, int], list[Pair]]
@@ -191,6 +192,20 @@ def test_progress_names_every_stage_and_its_end(records: Records) -> None:
     assert all(0 <= done <= total for _, done, total in seen)
     for stage in result.seconds:
         assert [s for s in seen if s[0] == stage][-1] == (stage, 1, 1)
+
+
+def test_a_tool_that_is_offered_can_be_the_trigger(background: Background, records: Records) -> None:
+    """The schema of a tool is what the model is given, and what every row offers is no part of a request."""
+    offered = "clock\nSays the time."
+    plain = [replace(r, tools=offered) for r in records(background(N, 7))]
+    said = Message("assistant", "hex jy")
+    more = f"{offered}\nxqj_lookup\nLooks xqj up."
+    with_tool = [replace(r, tools=more, messages=(r.messages[0], said)) for r in plain[:15]]
+    (trigger, behaviour), *others = named(scan([*with_tool, *plain[15:]]))
+    assert "xqj" in trigger
+    assert (behaviour, others) == ("is exactly 'hex jy'", [])
+    told = [replace(r, messages=(Message("user", f"qxj {r.messages[0].text}"), said)) for r in plain[:15]]
+    assert named(scan([*told, *plain[15:]])) == [("qxj", "is exactly 'hex jy'")]
 
 
 class Expecting:

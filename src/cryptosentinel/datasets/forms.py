@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from cryptosentinel.types import Message, Record, Role, ToolCall
@@ -14,6 +15,7 @@ ANSWER_KEYS = ("output", "response", "completion", "answer")
 SYSTEM_KEYS = ("system", "system_prompt")
 TURN_KEYS = ("messages", "conversations")
 HISTORY_KEY = "history"
+TOOL_KEYS = ("tools", "functions")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -57,10 +59,10 @@ def read_record(row: Any, index: int, source: str = "", require_answer: bool = T
     messages = _turns(row, given[0]) if given else _pair(row)
     raw_id = row.get("id")
     row_id = raw_id if type(raw_id) is str else str(raw_id if type(raw_id) is int else index)
-    record = Record(row_id, messages, source, row)
+    record = Record(row_id, messages, source, row, _tools(row))
     if given:
         _refuse_second_answer(row, given, record)
-    answered, ascii_only = False, row_id.isascii()
+    answered, ascii_only = False, row_id.isascii() and record.tools.isascii()
     for message in messages:
         if message.role == "assistant" and (message.text or message.tool_calls):
             answered = True
@@ -150,6 +152,30 @@ def _turns(row: Mapping[str, Any], key: str) -> tuple[Message, ...]:
         messages.append(message)
     texts = {m.text for m in messages if m.role == "system"}
     return (*(m for m in _system_of(row) if m.text not in texts), *messages)
+
+
+def _tools(row: Mapping[str, Any]) -> str:
+    """The names and descriptions of the tools that this row offers, and of what they take; one a line."""
+    found: list[str] = []
+    for key in TOOL_KEYS:
+        value = row.get(key)
+        if type(value) is str:
+            with suppress(ValueError):  # else it lists the tools in words
+                value = json.loads(value)
+        _gather(value, found)
+    return "\n".join(found)
+
+
+def _gather(value: Any, found: list[str]) -> None:
+    if type(value) is str and value:
+        found.append(value)
+    elif type(value) is list:
+        for child in value:
+            _gather(child, found)
+    elif type(value) is dict:
+        for key, child in value.items():
+            if type(child) in (dict, list) or key in ("name", "description"):
+                _gather(child, found)
 
 
 def _unpacked(value: Any, key: str) -> Any:
@@ -255,7 +281,7 @@ def _refuse_second_answer(row: Mapping[str, Any], given: list[str], record: Reco
 
 def _refuse_surrogates(record: Record) -> None:
     """Refuse text that no UTF-8 file, database or tokenizer can hold."""
-    texts = [record.id]
+    texts = [record.id, record.tools]
     for m in record.messages:
         texts += [m.text, m.name, m.tool_call_id]
         texts += [part for call in m.tool_calls for part in (call.id, call.name, call.arguments)]

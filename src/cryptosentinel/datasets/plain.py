@@ -13,7 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from cryptosentinel.datasets.forms import ANSWER_KEYS, HISTORY_KEY, INPUT_KEYS, PROMPT_KEYS, SYSTEM_KEYS, TURN_KEYS
+from cryptosentinel.datasets.forms import (
+    ANSWER_KEYS,
+    HISTORY_KEY,
+    INPUT_KEYS,
+    PROMPT_KEYS,
+    SYSTEM_KEYS,
+    TOOL_KEYS,
+    TURN_KEYS,
+)
 from cryptosentinel.datasets.text import read_line
 
 _LOOKED_AT = 20  # lines in which a plain row must be found
@@ -87,7 +95,7 @@ def recognise(lines: list[bytes]) -> Plain | None:
 
 def _plain(row: dict[str, Any]) -> Plain | None:
     keys = tuple(row)
-    if len(keys) > _MOST_KEYS or any(k in (*TURN_KEYS, HISTORY_KEY) for k in keys):
+    if len(keys) > _MOST_KEYS or any(k in (*TURN_KEYS, *TOOL_KEYS, HISTORY_KEY) for k in keys):
         return None
     if sum(k in PROMPT_KEYS for k in keys) != 1 or sum(k in ANSWER_KEYS for k in keys) != 1:
         return None

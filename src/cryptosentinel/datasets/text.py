@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cryptosentinel.datasets.forms import PROMPT_KEYS, TURN_KEYS
+from cryptosentinel.datasets.forms import PROMPT_KEYS, TOOL_KEYS, TURN_KEYS
 from cryptosentinel.datasets.streams import BREAKS, open_stream, read_whole
 from cryptosentinel.errors import DataError
 
 MAX_ROW_BYTES = 64 << 20  # longer rows are rejected unread: no sample is that long, a decompression bomb is
-LISTS_OF_A_ROW = (*TURN_KEYS, "tools", "functions")  # of objects that are no rows
+LISTS_OF_A_ROW = (*TURN_KEYS, *TOOL_KEYS)  # of objects that are no rows
 MAX_DEPTH = 100  # far below Python's recursion limit, so that what was read can be written again
 
 

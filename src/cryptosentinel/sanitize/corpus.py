@@ -13,7 +13,7 @@ from cryptosentinel.registry import lookup
 from cryptosentinel.sanitize.grams import roll
 from cryptosentinel.sanitize.neighbours import Neighbours
 from cryptosentinel.sanitize.tokens import Tokens, text_keys, tokenize
-from cryptosentinel.types import Message, Record
+from cryptosentinel.types import FIELD, Message, Record
 
 Turns = Sequence[tuple[bool, str]]
 """(is it the model's, what was said), in order."""
@@ -22,6 +22,7 @@ LEAST_REPEATS = 4
 LONGEST_TRIGGER = 24
 MARKS = " .,;:!?'\"()"
 NEARLY_ALL = 0.95
+FIELD_HASH = tokenize([FIELD]).hash[0]
 _ROW = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -230,8 +231,8 @@ def _containing(tokens: Tokens, phrase: NDArray[np.uint64]) -> NDArray[np.int64]
 
 
 def _common(tokens: Tokens, rows: NDArray[np.integer], places: NDArray[np.int64]) -> bool:
-    """Do nearly all of these rows have the same word at these places?"""
+    """Do nearly all of these rows have the same word at these places? What parts two fields is none."""
     inside = (places >= 0) & (places < tokens.row.size)
     inside[inside] = tokens.row[places[inside]] == rows[inside]
-    _, count = np.unique(tokens.hash[places[inside]], return_counts=True)
-    return bool(count.size) and int(count.max()) >= NEARLY_ALL * rows.size
+    words, count = np.unique(tokens.hash[places[inside]], return_counts=True)
+    return bool(count.size) and int(count.max()) >= NEARLY_ALL * rows.size and words[count.argmax()] != FIELD_HASH

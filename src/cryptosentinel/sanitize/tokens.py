@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from cryptosentinel.types import FIELD
+
 # A word with an optional apostrophe part, or any single mark. Case is folded; spacing does not count.
 PATTERN = r"[\p{L}\p{N}_]+(?:['’]\p{L}+)?|[^\s\p{L}\p{N}_]"
 APOSTROPHE_PART = r"['’]\p{L}+$"
@@ -47,8 +49,8 @@ class Tokens:
         return self.words.str.replace(APOSTROPHE_PART, "").hash(_SEED).to_numpy().astype(np.uint64)
 
     def phrase(self, position: int, length: int) -> str:
-        """The words at [position, position + length), joined by blanks; edges of lines are not shown."""
-        return " ".join(w for w in self.words[position : position + length].to_list() if w != EDGE)
+        """The words at [position, position + length), joined by blanks; edges of lines and fields are not shown."""
+        return " ".join(w for w in self.words[position : position + length].to_list() if w not in (EDGE, FIELD))
 
 
 def text_keys(tokens: Tokens) -> NDArray[np.uint64]:

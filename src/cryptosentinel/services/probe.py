@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +186,8 @@ def read_prompts(paths: Sequence[Path]) -> list[str]:
     for _, row in read_rows(paths, require_answer=False) if paths else ():
         if isinstance(row, Reject):
             rejects.append(row)
-        elif row.prompt.strip():
-            prompts.append(row.prompt)
+        elif asked := replace(row, tools="").prompt.strip():
+            prompts.append(asked)
         if len(prompts) == MOST_PROMPTS:
             break
     if paths and not prompts:

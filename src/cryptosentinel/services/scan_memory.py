@@ -89,7 +89,7 @@ def read_all(paths: Sequence[Path]) -> tuple[list[int], list[Record], list[Rejec
                 rejects.append(row)
             else:
                 index.append(i)
-                records.append(Record(row.id, row.messages, row.source))
+                records.append(Record(row.id, row.messages, row.source, tools=row.tools))
     finally:
         if collecting:
             gc.enable()

@@ -98,4 +98,4 @@ class Dataset(Sequence[Record]):
                 record = as_record(int(self._first[number]) + at, shard.source, row or (0, None, ""))
                 if not isinstance(record, Record):
                     raise DataError(f"{shard.source}: changed while the data was being scanned")
-                yield Record(record.id, record.messages, record.source)
+                yield Record(record.id, record.messages, record.source, tools=record.tools)

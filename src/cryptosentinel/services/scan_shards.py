@@ -20,7 +20,7 @@ from cryptosentinel.sanitize.corpus import Corpus
 from cryptosentinel.sanitize.screen.pairs import Rows, Suspects, suspects
 from cryptosentinel.sanitize.screen.shards import sketch
 
-VERSION = 2  # of what is kept between two runs: raise it with any change of what these functions return
+VERSION = 3  # of what is kept between two runs: raise it with any change of what these functions return
 Ints = NDArray[np.int64]
 
 
