@@ -142,11 +142,12 @@ class Conversation:
         turn = Turn(len(self.turns), event, text, voice_of(event), frozenset(found))
         self.turns.append(turn)
         # What a framework writes into instructions later on (state, a summary) may be what the agent has read.
-        is_late = is_instruction(event) and event.agent in self._exposed
-        echoed = [w for w in turn.words if is_late and (m := self._mentions.get(w)) and m.outside and not m.trusted]
+        is_late = event.agent in self._exposed and is_instruction(event)
+        said = turn.words if is_late else ()
+        echoed = frozenset(w for w in said if (m := self._mentions.get(w)) and m.outside and not m.trusted)
         if event.agent and event.agent not in self._members and len(self._members) < MOST_MEMBERS:
             self._members |= {event.agent}
-        self._note(turn, frozenset(echoed))
+        self._note(turn, echoed)
         if event.kind == "message":
             (self._messages.setdefault(event.sender, []) if turn.voice == "agent" else self._told).append(turn.index)
         if event.kind in ("tool_call", "tool_result"):

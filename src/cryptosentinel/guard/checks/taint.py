@@ -76,11 +76,12 @@ def _followed(turn: Turn, conversation: Conversation) -> Iterator[tuple[str, Ord
                 for order in conversation.latest_orders:
                     if _pieced(word, order):
                         yield word, order
-    whole = compact(normal(unfolded(" ".join(text for _, text in values_of(turn.event)))))
-    for order in conversation.latest_orders:  # written otherwise: in groups of four, behind a name, in a list
-        for word, letters in order.marks:
-            if letters in whole and _outside(word, turn, conversation):
-                yield word, order
+    if any(order.marks for order in conversation.latest_orders):
+        whole = compact(normal(unfolded(" ".join(text for _, text in values_of(turn.event)))))
+        for order in conversation.latest_orders:  # written otherwise: in groups of four, behind a name, in a list
+            for word, letters in order.marks:
+                if letters in whole and _outside(word, turn, conversation):
+                    yield word, order
     tool = tool_of(turn.event)
     parts = stems(tool)
     named = conversation.named(tool) if parts else None
