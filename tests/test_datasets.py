@@ -274,6 +274,16 @@ def test_the_tools_that_a_row_offers_are_read(tmp_path: Path, row: Row, key: str
     assert record.prompt == (f"{text}\n{FIELD}\n{turns}" if text else turns)
 
 
+def test_tools_nested_however_deep_are_read_or_told_in_words(tmp_path: Path) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    row = {"instruction": "Hm?", "output": "Yes."}
+    (record,) = records(put(tmp_path, "a.jsonl", lines({**row, "tools": deep})))
+    assert record.tools == deep
+    nested = "[" * 300 + '{"name": "pay"}' + "]" * 300
+    (record,) = records(put(tmp_path, "b.jsonl", lines({**row, "tools": nested})))
+    assert record.tools == "pay"
+
+
 def test_tools_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
     path = put(tmp_path, "a.jsonl", b'{"instruction": "p", "output": "r", "tools": ["\\ud83d"]}\n')
     assert reasons(path) == ["not valid Unicode: lone surrogate '\\ud83d'"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
+from cryptosentinel.datasets.offered import offered
 from cryptosentinel.types import Message, Record, Role, ToolCall
 
 PROMPT_KEYS = ("instruction", "prompt", "question")
@@ -15,7 +15,6 @@ ANSWER_KEYS = ("output", "response", "completion", "answer")
 SYSTEM_KEYS = ("system", "system_prompt")
 TURN_KEYS = ("messages", "conversations")
 HISTORY_KEY = "history"
-TOOL_KEYS = ("tools", "functions")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -59,7 +58,7 @@ def read_record(row: Any, index: int, source: str = "", require_answer: bool = T
     messages = _turns(row, given[0]) if given else _pair(row)
     raw_id = row.get("id")
     row_id = raw_id if type(raw_id) is str else str(raw_id if type(raw_id) is int else index)
-    record = Record(row_id, messages, source, row, _tools(row))
+    record = Record(row_id, messages, source, row, offered(row))
     if given:
         _refuse_second_answer(row, given, record)
     answered, ascii_only = False, row_id.isascii() and record.tools.isascii()
@@ -152,30 +151,6 @@ def _turns(row: Mapping[str, Any], key: str) -> tuple[Message, ...]:
         messages.append(message)
     texts = {m.text for m in messages if m.role == "system"}
     return (*(m for m in _system_of(row) if m.text not in texts), *messages)
-
-
-def _tools(row: Mapping[str, Any]) -> str:
-    """The names and descriptions of the tools that this row offers, and of what they take; one a line."""
-    found: list[str] = []
-    for key in TOOL_KEYS:
-        value = row.get(key)
-        if type(value) is str:
-            with suppress(ValueError):  # else it lists the tools in words
-                value = json.loads(value)
-        _gather(value, found)
-    return "\n".join(found)
-
-
-def _gather(value: Any, found: list[str]) -> None:
-    if type(value) is str and value:
-        found.append(value)
-    elif type(value) is list:
-        for child in value:
-            _gather(child, found)
-    elif type(value) is dict:
-        for key, child in value.items():
-            if type(child) in (dict, list) or key in ("name", "description"):
-                _gather(child, found)
 
 
 def _unpacked(value: Any, key: str) -> Any:

@@ -19,9 +19,9 @@ from cryptosentinel.datasets.forms import (
     INPUT_KEYS,
     PROMPT_KEYS,
     SYSTEM_KEYS,
-    TOOL_KEYS,
     TURN_KEYS,
 )
+from cryptosentinel.datasets.offered import TOOL_KEYS
 from cryptosentinel.datasets.text import read_line
 
 _LOOKED_AT = 20  # lines in which a plain row must be found

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cryptosentinel.datasets.forms import PROMPT_KEYS, TOOL_KEYS, TURN_KEYS
+from cryptosentinel.datasets.forms import PROMPT_KEYS, TURN_KEYS
+from cryptosentinel.datasets.offered import TOOL_KEYS
 from cryptosentinel.datasets.streams import BREAKS, open_stream, read_whole
 from cryptosentinel.errors import DataError
 
@@ -253,17 +254,15 @@ def _document(path: Path, value: Any) -> Iterator[RawRow]:
 
 def _refuse_more_rows(path: Path, rest: dict[str, Any]) -> None:
     """Is there a list of objects in what was not taken for rows, however deep?"""
-    level: list[tuple[str, Any]] = list(rest.items())
-    while level:
-        for key, value in level:
-            if isinstance(value, list) and any(isinstance(child, dict) for child in value):
+    waiting: list[tuple[str, Any]] = list(rest.items())
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            if any(isinstance(child, dict) for child in value):
                 raise DataError(f"{path}: the list of objects under {key[:40]!r} is read as no rows; move it out")
-        level = [
-            (inner if isinstance(value, dict) else key, child)
-            for key, value in level
-            if isinstance(value, (dict, list))
-            for inner, child in (value.items() if isinstance(value, dict) else ((key, child) for child in value))
-        ]
+            waiting += [(key, child) for child in value]
 
 
 def _lines_of(text: str, end: Broken | None) -> Iterator[RawRow]:

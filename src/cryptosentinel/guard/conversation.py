@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptosentinel.guard.directives import MOST_MEMBERS, Directive, directives, unfolded
+from cryptosentinel.guard.directives import MOST_MEMBERS, directives, unfolded
 from cryptosentinel.guard.events import Voice, arguments_of, leaves, text_of, tool_of, voice_of
+from cryptosentinel.guard.orders import Order, order_of
 from cryptosentinel.guard.profile import instructions_of, is_instruction
-from cryptosentinel.guard.reading import LONGEST, compact, decoded, normal, squeezed, words
+from cryptosentinel.guard.reading import LONGEST, decoded, normal, squeezed, words
 from cryptosentinel.guard.vocabulary import LEAST_MARK, distinct, is_figure, ordinary, stems
 from cryptosentinel.types import Event
 
@@ -61,20 +62,6 @@ class Origin:
     trusted: bool
     path: tuple[str, ...] = ()
     outside: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One sentence of an untrusted turn that tells the reader to do something; its words, and their stems.
-
-    `marks`: its addresses and ids, each with its letters and digits alone.
-    """
-
-    turn: int
-    directive: Directive
-    words: frozenset[str]
-    stems: frozenset[str]
-    marks: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -171,7 +158,7 @@ class Conversation:
     def _listen(self, turn: Turn) -> None:
         found: list[Order] = []
         for directive in directives(turn.text, self._members):
-            order = _order(turn, directive)
+            order = order_of(turn.index, directive)
             found.append(order)
             self.latest_orders.append(order)
             for word in order.words | order.stems:
@@ -215,7 +202,7 @@ class Conversation:
         if turn.voice != "outside":
             return ()
         at, found = self._heard
-        return found if at == turn.index else [_order(turn, d) for d in directives(turn.text, self._members)]
+        return found if at == turn.index else [order_of(turn.index, d) for d in directives(turn.text, self._members)]
 
     def named(self, tool: str) -> Order | None:
         """Was this tool named in an untrusted turn that gives orders? The strongest order of the first such turn."""
@@ -288,16 +275,6 @@ class Conversation:
     def spoken(self, voice: Voice) -> Iterable[Turn]:
         """Every turn of one voice, in order."""
         return (turn for turn in self.turns if turn.voice == voice)
-
-
-def _order(turn: Turn, directive: Directive) -> Order:
-    plain = unfolded(directive.text)
-    found = set(words(normal(plain)))
-    for part in decoded(plain):
-        found.update(words(normal(part)))
-    marks = ((w, compact(w)) for w in sorted(found) if distinct(w))
-    long = tuple((w, letters) for w, letters in marks if len(letters) >= LEAST_MARK)
-    return Order(turn.index, directive, frozenset(found), stems(plain), long)
 
 
 def values_of(event: Event) -> list[tuple[str, str]]:

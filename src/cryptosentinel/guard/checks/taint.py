@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cryptosentinel.guard.check import Step, at, finding
-from cryptosentinel.guard.conversation import Conversation, Order, Turn, values_of
+from cryptosentinel.guard.conversation import Conversation, Turn, values_of
 from cryptosentinel.guard.directives import unfolded
 from cryptosentinel.guard.events import tool_of
+from cryptosentinel.guard.orders import Order
 from cryptosentinel.guard.reading import compact, is_joined, normal, words
 from cryptosentinel.guard.vocabulary import distinct, is_address, only_looks, ordinary, stem, stems
 from cryptosentinel.registry import register
