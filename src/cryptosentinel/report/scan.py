@@ -171,11 +171,11 @@ def _steps(scan: Mapping[str, Any]) -> list[tuple[str, str]]:
         steps.append(
             (
                 f"Have {plural(scan['undecided'], 'association')} judged.",
-                "Their numbers stand out, and nothing that this scan had could judge them: give it --trusted data, a "
-                "reference model or a judge.",
+                "Their numbers stand out, and nothing that this scan had could judge them: scan again with --trusted "
+                "DATA, --reference-model auto or --judge URL.",
             )
         )
-    if scan["reference_model"] in ("", "none") and not scan["trusted"]:
+    elif scan["reference_model"] in ("", "none") and not scan["trusted"]:
         steps.append(
             (
                 "Scan again with a second opinion.",

@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptosentinel.datasets.rows import Reject, no_readable_row, write_jsonl
 from cryptosentinel.errors import ConfigError, MonitorError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_file
 from cryptosentinel.monitor import Alarm, Plan, Watch
 from cryptosentinel.monitor.live import Seen
 from cryptosentinel.services.events import read_events
@@ -127,7 +127,7 @@ def replay_events(
     started = time.monotonic()
     plan = read_plan(config)
     if out is not None:
-        check_writable(out)
+        require_file(out)
     watch, learnt = learn_watch(baseline, plan)
     intake = Intake()
     alarms: list[Alarm] = []
@@ -205,13 +205,3 @@ def _why_not(watch: Watch) -> str:
         elif agent.left_out:
             said.append(f"{name!r}: " + ", ".join(f"{k} {v}" for k, v in islice(agent.left_out.items(), 5)))
     return "; ".join(said) or "no attributes"
-
-
-def check_writable(out: Path) -> None:
-    """Fail before the work and not after it."""
-    if out.is_dir():
-        raise IsADirectoryError(21, "--out is a folder, not a file", str(out))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    probe = out.parent / f".{out.name[:80]}.probe.tmp"
-    probe.touch()
-    probe.unlink()

@@ -12,10 +12,10 @@ from typing import Any
 
 from cryptosentinel.datasets.rows import no_readable_row, write_jsonl
 from cryptosentinel.errors import ConfigError
-from cryptosentinel.files import atomic_write
+from cryptosentinel.files import atomic_write, require_file
 from cryptosentinel.ledger import Ledger
 from cryptosentinel.services.alerts import Alerts, metrics_text
-from cryptosentinel.services.monitor import Intake, check_watched, check_writable, describe
+from cryptosentinel.services.monitor import Intake, check_watched, describe
 from cryptosentinel.services.monitor_begin import begin_or_go_on
 from cryptosentinel.services.monitor_ledger import alarms_of, watches
 from cryptosentinel.services.webhook import checked_url
@@ -57,7 +57,7 @@ def keep_events(
     """
     started = time.monotonic()
     if out is not None:
-        check_writable(out)
+        require_file(out)
     if webhook:
         checked_url(webhook)
     kept, learnt = begin_or_go_on(ledger, name, baseline, config)
